@@ -1,0 +1,333 @@
+"""One run's settings: TOML in, frozen typed sections out.
+
+Building a configuration touches nothing: no directory, no client, no glob. Relative paths in a
+file are read from that file's folder; those given with ``--set`` from the current folder.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from kidsclf.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+def _is_plain_name(name: str) -> str:
+    """Refuse names that would lead out of the work directory."""
+    if not name or not all(letter.isalnum() or letter in "-_" for letter in name):
+        raise ValueError("only letters, digits, '-' and '_' are allowed in a name")
+    return name
+
+
+PlainName = Annotated[str, AfterValidator(_is_plain_name)]
+
+
+class Section(BaseModel):
+    """A frozen section; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class RunSettings(Section):
+    """``[run]``: what holds for the whole run."""
+
+    title: str = "kidsclf run"
+    seed: Annotated[int, Field(ge=0)] = 1
+
+
+class SlurmSettings(Section):
+    """``[cluster.slurm]``: one job a worker; passed to dask-jobqueue."""
+
+    queue: str | None = None
+    account: str | None = None
+    walltime: str = "02:00:00"
+    gpus_per_job: Annotated[int, Field(ge=0)] = 0
+    interface: str | None = None
+    job_extra_directives: tuple[str, ...] = ()
+    job_script_prologue: tuple[str, ...] = ()
+    start_timeout_seconds: Annotated[float, Field(gt=0)] = 300.0
+
+
+class ClusterSettings(Section):
+    """``[cluster]``: who does the work."""
+
+    kind: str = "local"
+    """``local``, ``cuda``, ``slurm``, or a scheduler's address (``tcp://...``, ``tls://...``)."""
+    workers: Positive = 2
+    memory_gib_per_worker: Annotated[float, Field(gt=0)] = 4.0
+    dashboard_port: Annotated[int, Field(ge=0, le=65535)] = 8787
+    """0 picks any free port; a port in use does too."""
+    slurm: SlurmSettings = SlurmSettings()
+
+
+class SurveySettings(Section):
+    """``[survey]``: the files that come in."""
+
+    preset: str
+    """A shipped column map, or the path of a TOML file of the user's own."""
+    catalogue: tuple[str, ...] = ()
+    """Files or globs."""
+    tiles: tuple[str, ...] = ()
+    """Image tiles: files or globs; none means that there are no images."""
+
+
+class IngestSettings(Section):
+    """``[ingest]``: which rows are taken, and how the sky is split."""
+
+    magnitude_limit: float | None = None
+    """Faintest magnitude of the survey's reference band that is kept (Feng: r <= 23)."""
+    require_bands: tuple[str, ...] | None = None
+    """Bands that must be measured; by default all bands of the survey."""
+    max_rows: Positive = 100_000
+    """A partition is split until it holds no more rows than this."""
+    max_order: Annotated[int, Field(ge=0, le=15)] = 10
+    """The finest HEALPix order of a partition."""
+    chunk_rows: Positive = 500_000
+    keep_columns: tuple[str, ...] = ()
+    """Columns of the survey's own that are carried into the catalogue."""
+
+
+class CutoutSettings(Section):
+    """``[cutouts]``: stamps of each source."""
+
+    bands: tuple[str, ...] = ("r",)
+    size_px: Annotated[int, Field(ge=3, le=512)] = 41
+    encoding: Literal["int16", "float32"] = "int16"
+    """``int16``: a quarter of the local sky noise a step; ``float32``: lossless."""
+
+
+class SampleSettings(Section):
+    """``[samples.NAME]``: sources with a label from another survey."""
+
+    preset: str
+    tables: tuple[str, ...] = ()
+    """Files or globs; none means the labels stand in the catalogue itself."""
+    radius_arcsec: Annotated[float, Field(gt=0, le=60.0)] = 1.0
+    exclude: tuple[str, ...] = ()
+    """Samples whose sources are taken out of this one; they must be named before it."""
+
+
+class NeuralSettings(Section):
+    """``[train.neural]``: Feng §3.3."""
+
+    epochs: Positive = 50
+    batch_size: Positive = 128
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    l2: Annotated[float, Field(ge=0)] = 1e-3
+
+
+class TreeSettings(Section):
+    """``[train.trees]``: gradient-boosted trees."""
+
+    trees: Positive = 200
+    depth: Positive = 7
+    learning_rate: Annotated[float, Field(gt=0)] = 0.1
+
+
+class TrainSettings(Section):
+    """``[train]``: which networks learn from which sample."""
+
+    networks: tuple[PlainName, ...] = ("mnn", "mlp", "xgboost")
+    sample: PlainName = "sdss"
+    classes: tuple[str, ...] = ("STAR", "QSO", "GALAXY")
+    validation_fraction: Fraction = 0.1
+    test_fraction: Fraction = 0.2
+    folds: Annotated[int, Field(ge=0)] = 0
+    """0: one test sample; k > 1: k-fold cross-validation, then one network of everything."""
+    pretrained: str | None = None
+    """A ``models`` folder of another run: its networks are taken instead of trained."""
+    threads: Positive = 2
+    """Threads of one training task; part of the answer's bits, so not derived from the machine."""
+    neural: NeuralSettings = NeuralSettings()
+    trees: TreeSettings = TreeSettings()
+
+
+class InferSettings(Section):
+    """``[infer]``: how networks are applied."""
+
+    batch_size: Positive = 512
+    threads: Positive = 1
+    """Threads of one scoring task; workers run side by side."""
+    extrapolated_from: float | None = 22.0
+    """Fainter than this (reference band) is flagged as extrapolated; Feng §4.3."""
+    backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
+
+
+class ReduceSettings(Section):
+    """``[reduce]``: metrics and products."""
+
+    product_network: PlainName | None = None
+    """Whose classes the catalogue gives; by default the first of the networks."""
+    magnitude_low: float = 15.0
+    magnitude_high: float = 23.0
+    magnitude_step: Annotated[float, Field(gt=0)] = 0.5
+    thresholds: tuple[float, ...] = (0.34, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+    gallery: Annotated[int, Field(ge=0, le=60)] = 8
+    """Stamps per class and kind on the page."""
+
+
+class Config(Section):
+    """A whole run."""
+
+    run: RunSettings = RunSettings()
+    cluster: ClusterSettings = ClusterSettings()
+    survey: SurveySettings
+    ingest: IngestSettings = IngestSettings()
+    cutouts: CutoutSettings = CutoutSettings()
+    samples: dict[PlainName, SampleSettings] = Field(default_factory=dict)
+    train: TrainSettings = TrainSettings()
+    infer: InferSettings = InferSettings()
+    reduce: ReduceSettings = ReduceSettings()
+
+
+_PATH_KEYS = (("survey", "catalogue"), ("survey", "tiles"), ("train", "pretrained"))
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a TOML file and apply ``section.key=value`` overrides.
+
+    Raises
+    ------
+    ConfigError
+        For a missing or malformed file, an unknown key (with the nearest known one) or a value
+        of the wrong kind.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the configuration {path}: {error.strerror}; give the path of a TOML file"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}; mend that line") from error
+    _anchor_paths(raw, path.resolve().parent)
+    changes: dict[str, Any] = {}
+    for text in overrides:
+        _set(changes, *_parse_override(text))
+    _anchor_paths(changes, Path.cwd())
+    return build_config(_merge(raw, changes), source=str(path))
+
+
+def build_config(raw: Mapping[str, Any], source: str = "the configuration") -> Config:
+    """Check raw settings and freeze them.
+
+    Raises
+    ------
+    ConfigError
+        On the first setting that does not fit.
+    """
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, source)) from error
+    _check_samples(config)
+    return config
+
+
+def _check_samples(config: Config) -> None:
+    seen: list[str] = []
+    for name, sample in config.samples.items():
+        for other in sample.exclude:
+            if other not in seen:
+                raise ConfigError(
+                    f"samples.{name}.exclude names {other!r}, which is not a sample defined before "
+                    f"it (found: {', '.join(seen) or 'none'}); define samples.{other} first"
+                )
+        seen.append(name)
+    if config.reduce.product_network not in (None, *config.train.networks):
+        raise ConfigError(
+            f"reduce.product_network = {config.reduce.product_network!r} is not among "
+            f"train.networks {list(config.train.networks)}; name one of them"
+        )
+    if config.train.folds == 1:
+        raise ConfigError("train.folds = 1 leaves nothing to train on; use 0 or at least 2")
+
+
+def _parse_override(text: str) -> tuple[tuple[str, ...], Any]:
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError(
+            f"--set {text!r} has no 'section.key=value' form; write e.g. --set ingest.max_rows=5000"
+        )
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value  # a bare word or path needs no quotes on the command line
+    return tuple(part.strip() for part in key.split(".")), parsed
+
+
+def _set(tree: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
+    for key in keys[:-1]:
+        branch = tree.setdefault(key, {})
+        if not isinstance(branch, dict):
+            raise ConfigError(f"--set {'.'.join(keys)}: {key} is a value, not a section")
+        tree = branch
+    tree[keys[-1]] = value
+
+
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        below = merged.get(key)
+        merged[key] = (
+            _merge(below, value) if isinstance(value, dict) and isinstance(below, dict) else value
+        )
+    return merged
+
+
+def _anchor_paths(raw: dict[str, Any], folder: Path) -> None:
+    """Make path settings absolute; a lone string stands for a list of one."""
+    for section, key in _PATH_KEYS:
+        table = raw.get(section)
+        if isinstance(table, dict) and key in table:
+            table[key] = _anchored(table[key], folder, one=key == "pretrained")
+    samples = raw.get("samples")
+    if isinstance(samples, dict):
+        for sample in samples.values():
+            if isinstance(sample, dict) and "tables" in sample:
+                sample["tables"] = _anchored(sample["tables"], folder, one=False)
+    for table in [raw.get("survey"), *(samples.values() if isinstance(samples, dict) else ())]:
+        preset = table.get("preset") if isinstance(table, dict) else None
+        if isinstance(table, dict) and isinstance(preset, str) and preset.endswith(".toml"):
+            table["preset"] = _anchored(preset, folder, one=True)
+
+
+def _anchored(value: Any, folder: Path, *, one: bool) -> Any:
+    if isinstance(value, str):
+        absolute = value if "://" in value else str(folder / Path(value).expanduser())
+        return absolute if one else [absolute]
+    if isinstance(value, list):
+        return [_anchored(item, folder, one=True) for item in value]
+    return value
+
+
+def _explain(error: ValidationError, source: str) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(first["loc"][:-1])
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
+        return f"{source} asks for {where}, which is not a setting; {hint}"
+    if first["type"] == "missing":
+        return f"{source} lacks {where}, which a run cannot do without; add it"
+    found = repr(first["input"])[:80]
+    return f"{source} sets {where} = {found}: {first['msg'].lower()}; correct that value"
+
+
+def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
+    """List the keys of the section at ``loc``."""
+    section: Any = Config
+    for part in loc:
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            section = section.model_fields[str(part)].annotation
+        else:
+            section = get_args(section)[1]  # dict[name, Section]
+    is_section = isinstance(section, type) and issubclass(section, BaseModel)
+    return sorted(section.model_fields) if is_section else []

@@ -1,0 +1,269 @@
+"""The command: survey files in, classified catalogue and report out."""
+
+import argparse
+import logging
+import os
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from kidsclf import __version__
+from kidsclf.cluster.open import KINDS, open_cluster
+from kidsclf.config import Config, load_config
+from kidsclf.errors import ConfigError, KidsclfError
+from kidsclf.pipeline.context import Context
+from kidsclf.pipeline.mapping import Engine
+from kidsclf.pipeline.plan import (
+    STAGES,
+    Stage,
+    check_memory,
+    choose_stages,
+    memory_gib,
+    run_stages,
+)
+from kidsclf.pipeline.progress import ProgressLine, duration
+from kidsclf.store.layout import WorkDirectory
+from kidsclf.store.publish import remove_unfinished
+from kidsclf.store.tables import read_json, write_text
+from kidsclf.surveys.column_map import ColumnMap
+from kidsclf.surveys.map_files import load_column_map
+from kidsclf.surveys.tables import find_files
+
+_INTERRUPTED = 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="kidsclf",
+        description=(
+            "Classify the sources of a survey: read its catalogues and image tiles, train or take "
+            "networks, and write the classified catalogue with a report page. A run that was "
+            "stopped goes on where it stood when the same command is given again."
+        ),
+        epilog=(
+            "stages: "
+            + "; ".join(f"{stage.name} ({stage.meaning})" for stage in STAGES)
+            + ". Exit codes: 0 done, 2 configuration, 3 input files, 4 work directory, 5 cluster, "
+            "6 plan does not fit, 1 other, 130 interrupted."
+        ),
+    )
+    parser.add_argument(
+        "config",
+        nargs="?",
+        type=Path,
+        metavar="CONFIG",
+        help="TOML file; without it, that of --workdir",
+    )
+    parser.add_argument(
+        "--workdir",
+        type=Path,
+        default=Path("kidsclf-run"),
+        metavar="DIR",
+        help="where everything of this run lies (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--cluster",
+        metavar="KIND",
+        help=f"{', '.join(KINDS)}, or a scheduler's address (tcp://host:8786); "
+        "overrides cluster.kind",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="overrides cluster.workers")
+    parser.add_argument(
+        "--stages", metavar="A,B", help="only these stages, in the order of the journey"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        dest="overrides",
+        help="change one setting, e.g. --set ingest.max_rows=50000; repeat as needed",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done and stop")
+    parser.add_argument(
+        "--fresh", action="store_true", help="forget what this work directory holds and begin anew"
+    )
+    parser.add_argument("--version", action="version", version=f"kidsclf {__version__}")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except KidsclfError as error:
+        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", []))
+        print(f"kidsclf: {error}{notes}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("kidsclf: interrupted; the same command goes on from here", file=sys.stderr)
+        return _INTERRUPTED
+    except Exception:  # noqa: BLE001  # the outermost frame: a defect keeps its traceback
+        traceback.print_exc()
+        print("kidsclf: this is a defect of the program, please report it", file=sys.stderr)
+        return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    started = time.monotonic()
+    config = _configuration(options)
+    stages = choose_stages(options.stages.split(",") if options.stages else None)
+    survey = load_column_map(config.survey.preset)
+    samples = {name: load_column_map(each.preset) for name, each in config.samples.items()}
+    check_memory(config, len(survey.bands), stages)
+    _check_inputs(config, stages)
+    work = WorkDirectory(options.workdir.resolve())
+    if options.dry_run:
+        _print_plan(config, survey, stages, work)
+        return 0
+    _prepare(work, config, fresh=options.fresh)
+    print(f"kidsclf {__version__}: {config.run.title}")
+    with open_cluster(
+        config.cluster, scratch=work.root / "scratch", environment=_worker_environment(config)
+    ) as client:
+        engine = Engine(client, work, ProgressLine(sys.stderr))
+        print(f"{engine.workers} workers ({config.cluster.kind}), dashboard {engine.dashboard}")
+        run_stages(Context(config, work, survey, samples, engine), stages)
+    shutil.rmtree(work.root / "scratch", ignore_errors=True)
+    _print_result(work, time.monotonic() - started)
+    return 0
+
+
+def _configuration(options: argparse.Namespace) -> Config:
+    path = options.config or options.workdir / "run.toml"
+    if options.config is None and not path.exists():
+        raise ConfigError(
+            f"no configuration was given and {path} is not there; give a TOML file, e.g. "
+            f"configs/demo.toml"
+        )
+    overrides = list(options.overrides)
+    if options.cluster is not None:
+        overrides.append(f'cluster.kind="{options.cluster}"')
+    if options.workers is not None:
+        overrides.append(f"cluster.workers={options.workers}")
+    return load_config(path, overrides)
+
+
+def _check_inputs(config: Config, stages: Sequence[Stage]) -> None:
+    """Look for the input files before anything starts."""
+    names = {stage.name for stage in stages}
+    if "ingest" in names:
+        if not config.survey.catalogue:
+            raise ConfigError(
+                "survey.catalogue is empty, so there is nothing to classify; give the survey's "
+                "files with --set survey.catalogue=PATH"
+            )
+        find_files(config.survey.catalogue)
+    if "cutouts" in names and config.survey.tiles:
+        find_files(config.survey.tiles)
+    if "match" in names:
+        for sample in config.samples.values():
+            if sample.tables:
+                find_files(sample.tables)
+
+
+def _worker_environment(config: Config) -> dict[str, str]:
+    """Settings that libraries read from the environment when a worker starts."""
+    return {
+        "KERAS_BACKEND": config.infer.backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", ""),
+    }
+
+
+def _prepare(work: WorkDirectory, config: Config, *, fresh: bool) -> None:
+    if fresh and work.root.exists():
+        if any(work.root.iterdir()) and not work.settings.exists():
+            raise ConfigError(
+                f"--fresh would empty {work.root}, but no run.toml says that it is a work "
+                f"directory of kidsclf; choose another --workdir or remove it yourself"
+            )
+        shutil.rmtree(work.root)
+    try:
+        work.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--workdir {work.root} cannot be made ({error.strerror}); choose another"
+        ) from error
+    remove_unfinished(work.root)
+    write_text(work.settings, tomli_w.dumps(_without_none(config.model_dump(mode="json"))))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return value
+
+
+def _print_plan(
+    config: Config, survey: ColumnMap, stages: Sequence[Stage], work: WorkDirectory
+) -> None:
+    needs = memory_gib(config, len(survey.bands))
+    print(f"kidsclf {__version__}: {config.run.title} (dry run, nothing is written)")
+    print(f"work directory  {work.root}{' (exists)' if work.settings.exists() else ''}")
+    print(f"survey          {survey.name}, bands {' '.join(survey.bands)}")
+    print(f"networks        {', '.join(config.train.networks)}")
+    print(
+        f"cluster         {config.cluster.kind}, {config.cluster.workers} workers of "
+        f"{config.cluster.memory_gib_per_worker:g} GiB"
+    )
+    for stage in stages:
+        done = (work.receipts / stage.name).exists()
+        need = f"{needs[stage.name]:.1f} GiB a task" if stage.name in needs else ""
+        print(f"  {stage.name:<9} {stage.meaning:<40} {need:<16} {'has receipts' if done else ''}")
+
+
+def _print_result(work: WorkDirectory, seconds: float) -> None:
+    path = work.metrics / "summary.json"
+    if not path.exists():
+        print(f"done in {duration(seconds)}: {work.root}")
+        return
+    summary = read_json(path)
+    catalogue = summary["catalogue"]
+    print()
+    print(
+        f"{summary['rows_in']:,} rows read, {summary['rows_out']:,} classified by "
+        f"{catalogue['network']} over {catalogue['area_sq_deg']:.2f} sq. deg."
+    )
+    counts = "  ".join(f"{name} {count:,}" for name, count in catalogue["classes"].items())
+    print(f"classes    {counts}")
+    _print_networks(summary["networks"])
+    for warning in summary["warnings"]:
+        print(f"note       {warning}")
+    print(f"catalogue  {work.products / 'catalog.fits'}")
+    print(f"           {work.products / 'catalog'} (HATS)")
+    print(f"report     {work.report}")
+    print(f"took       {duration(seconds)}")
+
+
+def _print_networks(networks: dict[str, Any]) -> None:
+    judged = {name: each for name, each in networks.items() if each["accuracy"] is not None}
+    if not judged:
+        print("no labels  judge the networks of this run")
+        return
+    classes = list(next(iter(judged.values()))["classes"])
+    sample = next(iter(judged.values()))["sample"]
+    support = sum(each["support"] for each in next(iter(judged.values()))["classes"].values())
+    print(f"judged by {support:,} labels of {sample} that the networks have not seen")
+    print(f"  {'network':<10} {'accuracy':>9}" + "".join(f" {'F1 ' + c:>10}" for c in classes))
+    for name, each in judged.items():
+        scores = "".join(f" {_number(each['classes'][c]['f1']):>10}" for c in classes)
+        spread = f" +- {each['accuracy_std']:.4f}" if each.get("accuracy_std") else ""
+        print(f"  {name:<10} {_number(each['accuracy']):>9}{scores}{spread}")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+if __name__ == "__main__":
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    sys.exit(main())

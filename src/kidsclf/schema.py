@@ -1,0 +1,175 @@
+"""The words that the packages share: column names, flags and small records.
+
+Nothing here reads, computes or writes; it fixes how the others name what they hand on.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntFlag
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPATIAL_INDEX = "_healpix_29"
+"""Name of the HATS spatial index: NESTED HEALPix pixel at order 29, int64."""
+
+NAME = "name"
+RA = "ra"
+DEC = "dec"
+LABEL = "label"
+REDSHIFT = "redshift"
+HALF_LIGHT_RADIUS = "half_light_radius_arcsec"
+
+SPLITS = ("train", "validation", "test")
+
+
+def magnitude_column(band: str) -> str:
+    """Name the column of AB magnitudes of a band."""
+    return f"mag_{band}"
+
+
+def error_column(band: str) -> str:
+    """Name the column of magnitude errors of a band."""
+    return f"mag_err_{band}"
+
+
+def probability_column(class_name: str) -> str:
+    """Name the column of a class's probability.
+
+    >>> probability_column("QSO")
+    'p_qso'
+    """
+    return f"p_{class_name.lower()}"
+
+
+class CutoutFlag(IntFlag):
+    """What is wrong with a stamp (``uint8``); 0 is a good one."""
+
+    EDGE = 1
+    """Part of the stamp lies outside its tile; those pixels are 0."""
+    MASKED = 2
+    """The survey's mask is set on the central pixels."""
+    MISSING_TILE = 4
+    """No tile holds the source; all pixels are NaN."""
+    BAD_PIXEL = 8
+    """NaN pixels or pixels of zero weight were filled with 0."""
+    COARSE = 16
+    """Too bright for the int16 encoding: its steps exceed a quarter of the sky noise."""
+
+
+class ScoreFlag(IntFlag):
+    """What to know before a score is trusted (``int32``); 0 is a plain one."""
+
+    EXTRAPOLATED = 1
+    """Fainter than the labels of the training sample reach (Feng: 22 < r <= 23)."""
+    CUTOUT_EDGE = 2
+    CUTOUT_MASKED = 4
+    CUTOUT_MISSING = 8
+    """No image: a network that needs one gives no class, and its probabilities are NaN."""
+    CUTOUT_BAD_PIXEL = 16
+    MISSING_BAND = 32
+    """At least one magnitude is missing."""
+    TRAINED_ON = 64
+    """The source stood in the training or validation sample of this network."""
+    UNCLASSIFIED = 128
+    """The network gave no class."""
+
+
+@dataclass(frozen=True)
+class CutCount:
+    """How many rows one selection step kept."""
+
+    step: str
+    reason: str
+    rows_in: int
+    rows_cut: int
+
+    @property
+    def rows_out(self) -> int:
+        """Rows that went on to the next step."""
+        return self.rows_in - self.rows_cut
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a network is shown of n sources.
+
+    Attributes
+    ----------
+    magnitudes : float32 array (n, bands)
+        AB magnitudes in the order of ``bands``; NaN where not measured.
+    errors : float32 array (n, bands)
+        Their errors, magnitudes.
+    bands : tuple of str
+    images : mapping of band to float32 array (n, size, size)
+        Stamps in maggies (AB zero point 0); all-NaN where there is no image. Empty when the
+        network takes none.
+    """
+
+    magnitudes: NDArray[np.float32]
+    errors: NDArray[np.float32]
+    bands: tuple[str, ...]
+    images: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.magnitudes)
+
+    def take(self, rows: NDArray[np.int64]) -> "Inputs":
+        """Pick rows, in the order given."""
+        images = {band: stamps[rows] for band, stamps in self.images.items()}
+        return Inputs(self.magnitudes[rows], self.errors[rows], self.bands, images)
+
+    @staticmethod
+    def concatenate(parts: "Sequence[Inputs]") -> "Inputs":
+        """Join parts of the same bands, in order."""
+        first = parts[0]
+        images = {
+            band: np.concatenate([part.images[band] for part in parts]) for band in first.images
+        }
+        return Inputs(
+            np.concatenate([part.magnitudes for part in parts]),
+            np.concatenate([part.errors for part in parts]),
+            first.bands,
+            images,
+        )
+
+
+@dataclass(frozen=True)
+class LabelledInputs:
+    """Inputs with their spectroscopic classes, as codes into ``classes`` (int64, (n,))."""
+
+    inputs: Inputs
+    codes: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def take(self, rows: NDArray[np.int64]) -> "LabelledInputs":
+        """Pick rows, in the order given."""
+        return LabelledInputs(self.inputs.take(rows), self.codes[rows], self.classes)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a network says of n sources.
+
+    Attributes
+    ----------
+    probabilities : float32 array (n, classes)
+        In the order of ``classes``; NaN where the network could say nothing.
+    codes : int64 array (n,)
+        Index of the most probable class; -1 where unclassified.
+    p_max, entropy : float32 arrays (n,)
+        Largest probability; Shannon entropy in nats.
+    classes : tuple of str
+    """
+
+    probabilities: NDArray[np.float32]
+    codes: NDArray[np.int64]
+    p_max: NDArray[np.float32]
+    entropy: NDArray[np.float32]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.codes)

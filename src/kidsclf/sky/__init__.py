@@ -1,0 +1,1 @@
+"""Spherical geometry: partitions, adaptive splitting, margins."""
