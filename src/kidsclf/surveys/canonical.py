@@ -1,0 +1,148 @@
+"""From a survey's columns to canonical ones: units, sentinels, names and labels."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from kidsclf import schema
+from kidsclf.errors import InputError
+from kidsclf.surveys.column_map import ColumnMap, Label
+from kidsclf.surveys.identifiers import identifiers
+from kidsclf.surveys.photometry import ab_photometry
+from kidsclf.surveys.table_format import column_numbers
+from kidsclf.surveys.units import same_unit
+
+
+def source_columns(
+    column_map: ColumnMap, own: Sequence[str], present: Sequence[str], path: str
+) -> tuple[str, ...]:
+    """List the columns of a file that must be read.
+
+    Raises
+    ------
+    InputError
+        If one is missing, or if one of ``own`` is called as a canonical column is.
+    """
+    alternatives = [column_map.position.ra, column_map.position.dec]
+    alternatives += [names for names in (_label_columns(column_map), column_map.redshift) if names]
+    needed = [_first_present(names, present) for names in alternatives]
+    needed += column_map.identifier.columns
+    if column_map.magnitudes:
+        needed += [c for band in column_map.bands for c in column_map.magnitudes.columns_of(band)]
+    if column_map.half_light_radius:
+        needed.append(column_map.half_light_radius.column)
+    for name in (*needed, *own):
+        if name not in present:
+            raise InputError(
+                f"column {name} of {path} was asked for (column map {column_map.name}) but the "
+                f"file has {_some(present)}; correct the column map or keep_columns"
+            )
+    return tuple(dict.fromkeys((*needed, *own)))
+
+
+def _label_columns(column_map: ColumnMap) -> tuple[str, ...]:
+    return column_map.label.column if column_map.label else ()
+
+
+def _first_present(names: Sequence[str], present: Sequence[str]) -> str:
+    return next((name for name in names if name in present), names[0])
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+
+
+def check_units(column_map: ColumnMap, stated: Mapping[str, str | None], path: str) -> None:
+    """Hold the units that a file states against those of the map; unstated ones pass.
+
+    Raises
+    ------
+    InputError
+        On the first that differs.
+    """
+    expected = _expected_units(column_map)
+    for name, unit in stated.items():
+        wanted = expected.get(name)
+        if unit and wanted and not same_unit(unit, wanted):
+            raise InputError(
+                f"column {name} of {path} was asked for in {wanted} (column map "
+                f"{column_map.name}) but is in {unit}; state its unit in the column map or convert"
+            )
+
+
+def _expected_units(column_map: ColumnMap) -> dict[str, str]:
+    expected = dict.fromkeys((*column_map.position.ra, *column_map.position.dec), "deg")
+    magnitudes = column_map.magnitudes
+    if magnitudes:
+        expected |= {magnitudes.value_column(band): magnitudes.unit for band in column_map.bands}
+    if magnitudes and magnitudes.error_kind == "sigma":
+        errors = (magnitudes.error_column(band) for band in column_map.bands)
+        expected |= {name: magnitudes.unit for name in errors if name}
+    if column_map.half_light_radius:
+        expected[column_map.half_light_radius.column] = column_map.half_light_radius.unit
+    return expected | column_map.units
+
+
+def canonical_table(
+    raw: pa.Table, column_map: ColumnMap, own: Sequence[str], where: str
+) -> pa.Table:
+    """Turn a survey's columns into canonical ones; see ``read_chunk`` for what they are."""
+    ra, dec = _coordinates(raw, column_map, where)
+    columns: dict[str, pa.Array | NDArray[np.generic]] = {
+        schema.NAME: identifiers(raw, column_map.identifier, ra, dec, where),
+        schema.RA: ra,
+        schema.DEC: dec,
+    }
+    if column_map.magnitudes:
+        for band in column_map.bands:
+            columns |= ab_photometry(raw, column_map.magnitudes, band, where)
+    radius = column_map.half_light_radius
+    if radius:
+        arcsec = column_numbers(raw, radius.column, where) * (radius.pixel_scale_arcsec or 1.0)
+        arcsec[~(arcsec > 0)] = np.nan
+        columns[schema.HALF_LIGHT_RADIUS] = arcsec.astype(np.float32)
+    if column_map.label:
+        columns[schema.LABEL] = _labels(raw, column_map.label)
+    if column_map.redshift:
+        name = _first_present(column_map.redshift, raw.column_names)
+        columns[schema.REDSHIFT] = column_numbers(raw, name, where).astype(np.float32)
+    return _with_own(pa.table(columns), raw, own, where)
+
+
+def _with_own(table: pa.Table, raw: pa.Table, own: Sequence[str], where: str) -> pa.Table:
+    for name in own:
+        if name not in table.column_names:
+            table = table.append_column(name, raw[name])
+        elif name not in (schema.RA, schema.DEC, schema.REDSHIFT):
+            raise InputError(
+                f"column {name} of {where} was asked for unchanged but that is the name of a "
+                f"canonical column; leave it out of keep_columns"
+            )
+    return table
+
+
+def _coordinates(
+    raw: pa.Table, column_map: ColumnMap, where: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Read ra in [0, 360) and dec; both NaN where they are no position on the sphere."""
+    names = (column_map.position.ra, column_map.position.dec)
+    ra, dec = (column_numbers(raw, _first_present(n, raw.column_names), where) for n in names)
+    # Some surveys count ra from -180; anything farther off (-9999) is a sentinel.
+    on_sphere = (ra >= -180.0) & (ra <= 360.0) & (np.abs(dec) <= 90.0)
+    wrapped = np.mod(ra, 360.0)
+    wrapped[wrapped == 360.0] = 0.0  # what mod gives for -1e-15
+    return np.where(on_sphere, wrapped, np.nan), np.where(on_sphere, dec, np.nan)
+
+
+def _labels(raw: pa.Table, label: Label) -> pa.Array:
+    if label.constant is not None:
+        return pa.repeat(pa.scalar(label.constant, pa.string()), raw.num_rows)
+    column = raw[_first_present(label.column, raw.column_names)].combine_chunks()
+    texts = pc.utf8_trim_whitespace(column.cast(pa.string()))
+    if not label.values:
+        return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+    known = pc.index_in(texts, pa.array(list(label.values), pa.string()))
+    return pa.array(list(label.values.values()), pa.string()).take(known)

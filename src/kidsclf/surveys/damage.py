@@ -1,0 +1,35 @@
+"""What libraries say of missing and damaged files, turned into sentences that name the file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from xml.parsers.expat import ExpatError
+
+import pyarrow as pa
+
+from kidsclf.errors import InputError
+
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    ExpatError,
+    pa.ArrowException,
+)
+"""What astropy, arrow and zlib raise for damaged files, themselves or by a derived class."""
+
+
+@contextmanager
+def named_errors(what: str) -> Iterator[None]:
+    """Raise InputError naming ``what`` (a file, with rows or pixels) for damage met inside."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{what} was asked for but is not there; correct the path") from error
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise InputError(
+            f"cannot read {what}: {reason:.200}; fetch or write the file anew"
+        ) from error
