@@ -1,0 +1,166 @@
+"""The solid angle that the sources cover, from how many HEALPix pixels hold any.
+
+Pixels no coarser than a partition belong to one partition each, so their number adds up exactly;
+the few coarser ones are kept by number, so that the area does not depend on how the sky was split
+(this list is the one state that grows with the number of partitions: a few bytes each). Two things
+stand between that number and the area, and both are estimated:
+
+*Empty by chance.* N sources thrown on M pixels occupy ``K = M (1 - exp(-N / M))`` of them; this
+is solved for M (the occupancy problem; e.g. Feller 1968, "An Introduction to Probability Theory",
+vol. 1, section IV.2).
+
+*Half outside.* A pixel on the border is occupied although a part of it is not covered. With f,
+the covered part, spread evenly over 0..1, each adds ``e(L)`` of a pixel too much, where L is the
+mean number of sources in a whole pixel (see `_border_excess`). The number of border pixels
+doubles from one order to the next, so two orders give two equations for area and border.
+
+The coarser of the two is the finest with 8 sources in an occupied pixel or more: one order below
+2 to 8 are left, so that neither chance nor the clustering of galaxies empties many pixels.
+Holes smaller than a fine pixel (masks of faint stars) count as covered.
+"""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.special import lambertw
+
+from kidsclf.reduce.block import ScoredBlock
+from kidsclf.reduce.context import Context
+from kidsclf.reduce.law import Reduction, State
+from kidsclf.sky.partition import INDEX_ORDER, Partition
+
+FINEST_ORDER = 15
+"""Finest pixels that are counted, 6.4 arcsec wide; `config` allows no finer partition."""
+
+ENOUGH_SOURCES = 8.0
+"""Sources in an occupied pixel. Measured on simulated squares of 1 to 100 square degrees, 2,000 to
+20,000 sources per square degree and 8,000 or more in all: with 4, clumps of a few sources make the
+area up to 14 % too small; with 16 the border is seen too coarsely, up to 5 % wrong; with 8 the
+error is 3.2 % at worst with clumps, 2.1 % without."""
+
+_TOO_FEW = 2.0
+"""With fewer sources in an occupied pixel the area is not measured."""
+
+SCHEMA = pa.schema(
+    [
+        ("area_sq_deg", pa.float64()),
+        ("order", pa.int64()),
+        ("occupied", pa.int64()),
+        ("rows", pa.int64()),
+    ]
+)
+
+
+def area(_context: Context) -> Reduction:
+    """Ask for the area that the catalogue covers, one row.
+
+    ``order`` and ``occupied`` are those of the coarser pixels used; the area is NaN where there
+    are too few sources to tell.
+    """
+    return Reduction("area", {}, occupancy_of, merge_occupancy, _finish)
+
+
+def occupancy_of(block: ScoredBlock) -> State:
+    """Count the occupied pixels in a partition, of every order at which it is a pixel or more.
+
+    At coarser orders it shares its pixel with neighbours; its parent is noted instead.
+    """
+    if len(block) == 0:
+        return {}
+    partition = block.partition
+    pixels = block.index29 >> (2 * (INDEX_ORDER - FINEST_ORDER))
+    occupied = [0] * (FINEST_ORDER + 1)
+    for order in range(FINEST_ORDER, partition.order - 1, -1):
+        pixels = np.unique(pixels)
+        occupied[order] = len(pixels)
+        pixels = pixels >> 2
+    parents = {str(partition.order - 1): [partition.pixel >> 2]} if partition.order else {}
+    return {"rows": len(block), "occupied": occupied, "parents": parents}
+
+
+def merge_occupancy(left: State, right: State) -> State:
+    """Add the pixels of disjoint partitions, and unite the parents."""
+    if not left or not right:
+        return left or right
+    pairs = zip(left["occupied"], right["occupied"], strict=True)
+    orders = sorted({*left["parents"], *right["parents"]}, key=int)
+    return {
+        "rows": left["rows"] + right["rows"],
+        "occupied": [one + other for one, other in pairs],
+        "parents": {
+            order: sorted({*left["parents"].get(order, ()), *right["parents"].get(order, ())})
+            for order in orders
+        },
+    }
+
+
+def area_sq_deg(state: State) -> float:
+    """Estimate the area from the occupancy; NaN where there are too few sources to tell."""
+    if not state:
+        return math.nan
+    rows, occupied = state["rows"], _occupied(state)
+    order = _best_order(rows, occupied)
+    if order is None:
+        return math.nan
+    coarse, fine = _pixels(rows, occupied[order]), _pixels(rows, occupied[order + 1])
+    excess, fine_excess = _border_excess(rows / coarse), _border_excess(rows / fine)
+    # In coarse pixels: coarse = area + excess * border, fine / 4 = area + fine_excess * border / 2
+    border = (coarse - fine / 4) / (excess - fine_excess / 2)
+    pixels = fine / 4 - max(border, 0.0) * fine_excess / 2
+    return pixels * Partition(order, 0).area_sq_deg
+
+
+def _occupied(state: State) -> list[int]:
+    """Count the occupied pixels of every order, shared ones once."""
+    shared: NDArray[np.int64] = np.empty(0, np.int64)
+    occupied: list[int] = list(state["occupied"])
+    for order in range(FINEST_ORDER - 1, -1, -1):
+        parents = np.array(state["parents"].get(str(order), ()), np.int64)
+        shared = np.unique(np.concatenate([shared >> 2, parents]))
+        occupied[order] += len(shared)
+    return occupied
+
+
+def _best_order(rows: int, occupied: list[int]) -> int | None:
+    """Pick the coarser of two adjacent orders."""
+    usable = [
+        order
+        for order in range(FINEST_ORDER)
+        if rows / occupied[order] >= _TOO_FEW and rows > occupied[order + 1]
+    ]
+    crowded = [order for order in usable if rows / occupied[order] >= ENOUGH_SOURCES]
+    return max(crowded) if crowded else min(usable, default=None)
+
+
+def _pixels(rows: int, occupied: int) -> float:
+    """Solve ``occupied = M (1 - exp(-rows / M))`` for M, with Lambert's W (principal branch)."""
+    mean = rows / occupied
+    return rows / float((mean + lambertw(-mean * math.exp(-mean))).real)
+
+
+def _border_excess(mean: float) -> float:
+    """Give the mean overestimate of a border pixel, in pixels; 1/6 (sparse) to 1/2 (crowded).
+
+    A pixel of which f is covered adds ``1 - exp(-L f)`` to the occupied and ``L f`` to the rows.
+    To first order the solution M grows by ``(1 - exp(-L f) - exp(-L) L f) / (1 - exp(-L) (1+L))``
+    instead of f; averaged over f.
+    """
+    empty = math.exp(-mean)
+    grown = 1.0 + math.expm1(-mean) / mean - empty * mean / 2.0
+    return float(grown / (1.0 - empty * (1.0 + mean)) - 0.5)
+
+
+def _finish(state: State, _context: Context) -> pa.Table:
+    if not state:
+        return SCHEMA.empty_table()
+    occupied = _occupied(state)
+    order = _best_order(state["rows"], occupied)
+    row = {
+        "area_sq_deg": area_sq_deg(state),
+        "order": order,
+        "occupied": None if order is None else occupied[order],
+        "rows": state["rows"],
+    }
+    return pa.Table.from_pylist([row], schema=SCHEMA)

@@ -1,0 +1,131 @@
+"""What a reduction is shown: the scored sources of one partition."""
+
+from collections.abc import Mapping, Sized
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kidsclf.errors import StoreError
+from kidsclf.reduce.context import Context
+from kidsclf.schema import Scores
+from kidsclf.sky.partition import Partition
+
+
+@dataclass(frozen=True)
+class SampleLabels:
+    """Which sources of a partition stand in a sample, and as what.
+
+    Attributes
+    ----------
+    codes : int64 array (n,)
+        Index into the classes; -1 where the source is not in the sample.
+    split : str array (n,)
+        "train", "validation", "test", or "" where the sample is not split.
+    fold : int64 array (n,)
+        The fold in which the source was tested; -1 without cross-validation.
+    """
+
+    codes: NDArray[np.int64]
+    split: NDArray[Any]
+    fold: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ScoredBlock:
+    """The n scored sources of one partition.
+
+    Attributes
+    ----------
+    partition : Partition
+    name : str array (n,)
+        The survey's identifiers.
+    ra, dec : float64 arrays (n,)
+        Degrees, ICRS.
+    index29 : int64 array (n,)
+        NESTED HEALPix pixel at order 29.
+    magnitudes : float32 array (n, bands)
+        AB; NaN where not measured.
+    bands : tuple of str
+    reference_magnitude : float32 array (n,)
+        Magnitude by which results are binned (KiDS: r); NaN where not measured.
+    scores : Scores
+    flags : int32 array (n,)
+        Of `kidsclf.schema.ScoreFlag`.
+    labels : mapping of sample to SampleLabels
+
+    Raises
+    ------
+    ValueError
+        When the arrays do not have the same number of rows.
+    """
+
+    partition: Partition
+    name: NDArray[Any]
+    ra: NDArray[np.float64]
+    dec: NDArray[np.float64]
+    index29: NDArray[np.int64]
+    magnitudes: NDArray[np.float32]
+    bands: tuple[str, ...]
+    reference_magnitude: NDArray[np.float32]
+    scores: Scores
+    flags: NDArray[np.int32]
+    labels: Mapping[str, SampleLabels] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        columns: list[Sized] = [
+            self.ra,
+            self.dec,
+            self.index29,
+            self.magnitudes,
+            self.reference_magnitude,
+        ]
+        columns += [self.scores.codes, self.scores.probabilities, self.flags]
+        for label in self.labels.values():
+            columns += [label.codes, label.split, label.fold]
+        if {len(column) for column in columns} != {len(self.name)}:
+            raise ValueError(f"partition {self.partition.label}: columns of different lengths")
+
+    def __len__(self) -> int:
+        return len(self.name)
+
+
+def check_classes(block: ScoredBlock, context: Context) -> None:
+    """Refuse scores or labels of other classes than those asked for.
+
+    Raises
+    ------
+    StoreError
+    """
+    if block.scores.classes != context.classes:
+        raise StoreError(
+            f"the reductions ask for the classes {', '.join(context.classes)}, but the scores of "
+            f"partition {block.partition.label} hold {', '.join(block.scores.classes)}; "
+            f"run infer again"
+        )
+    for sample, label in block.labels.items():
+        largest = int(label.codes.max(initial=-1))
+        if largest >= len(context.classes):
+            raise StoreError(
+                f"the sample {sample} should hold {len(context.classes)} classes, but partition "
+                f"{block.partition.label} has the class code {largest}; run match again"
+            )
+
+
+def predicted_codes(block: ScoredBlock) -> NDArray[np.int64]:
+    """Give the predicted class, with `UNCLASSIFIED` as one more class at the end, (n,)."""
+    codes = block.scores.codes
+    return np.where(codes < 0, len(block.scores.classes), codes)
+
+
+def evaluated(block: ScoredBlock, sample: str, context: Context) -> NDArray[np.bool_]:
+    """Say which sources a sample judges the network by, (n,).
+
+    Of the training sample these are the test sources: the network was fitted to the others.
+    """
+    label = block.labels[sample]
+    member = np.asarray(label.codes >= 0)
+    if sample == context.training_sample:
+        member = member & np.asarray(label.split == "test")
+    return member

@@ -1,0 +1,48 @@
+"""All that is asked of a scored survey, in one list."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from kidsclf.reduce.area import area
+from kidsclf.reduce.block import ScoredBlock, check_classes
+from kidsclf.reduce.classification import classification, confusion
+from kidsclf.reduce.colours import colour_colour
+from kidsclf.reduce.context import Context
+from kidsclf.reduce.counts import class_counts, p_max, row_counts
+from kidsclf.reduce.gallery import gallery
+from kidsclf.reduce.law import Reduction, State
+from kidsclf.reduce.quasars import quasar_counts
+from kidsclf.reduce.skymap import sky
+from kidsclf.reduce.thresholds import thresholds
+
+QUESTIONS: tuple[Callable[[Context], Reduction], ...] = (
+    classification,
+    confusion,
+    thresholds,
+    class_counts,
+    p_max,
+    quasar_counts,
+    colour_colour,
+    sky,
+    gallery,
+    row_counts,
+    area,
+)
+
+
+def reductions_for(context: Context) -> tuple[Reduction, ...]:
+    """Set up all reductions of a run; their names are those of the tables.
+
+    Their ``local`` raises StoreError for scores of other classes than those asked for.
+    """
+    asked = [question(context) for question in QUESTIONS]
+    return tuple(
+        replace(reduction, local=partial(_checked, context=context, local=reduction.local))
+        for reduction in asked
+    )
+
+
+def _checked(block: ScoredBlock, context: Context, local: Callable[[ScoredBlock], State]) -> State:
+    check_classes(block, context)
+    return local(block)
