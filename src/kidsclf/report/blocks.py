@@ -1,0 +1,195 @@
+"""The pieces a section of the page is made of: drawings, tables, remarks.
+
+They are plain records; the template turns them into HTML and escapes every text in them.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from kidsclf.report.numbers import cell, is_number
+from kidsclf.report.panels import NARROW, WIDE, Layout
+from kidsclf.report.svg import inline_svg
+
+MOST_DATA_ROWS = 100
+"""Rows shown of the data behind a figure; the whole table stands in ``metrics/``."""
+
+
+_NUMBER_TEXT = re.compile(r"–|[-+]?[\d,]+(\.\d+)?(%| s| min.*| h.*| ± .*)?")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of texts.
+
+    Attributes
+    ----------
+    caption : str
+    headings : tuple of str
+    rows : tuple of tuple of str
+    numeric : tuple of bool
+        Which columns hold numbers, and are set flush right.
+    note : str
+        What is left out; empty when nothing is.
+    """
+
+    caption: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[bool, ...]
+    note: str = ""
+    kind: str = "grid"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with what to look for in it, its text for those who cannot see it, and its data."""
+
+    anchor: str
+    title: str
+    caption: str
+    alt: str
+    wide: Markup
+    narrow: Markup
+    data: Grid | None = None
+    kind: str = "drawing"
+
+
+@dataclass(frozen=True)
+class Card:
+    """One source of the gallery."""
+
+    svg: Markup
+    alt: str
+    name: str
+    lines: tuple[str, ...]
+    variable: str
+
+
+@dataclass(frozen=True)
+class Cards:
+    """A row of sources."""
+
+    title: str
+    note: str
+    cards: tuple[Card, ...]
+    kind: str = "cards"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number worth a glance."""
+
+    value: str
+    label: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Numbers side by side."""
+
+    tiles: tuple[Tile, ...]
+    kind: str = "tiles"
+
+
+@dataclass(frozen=True)
+class Share:
+    """A class and its part of the catalogue; ``variable`` names its colour on the page."""
+
+    label: str
+    count: str
+    percent: str
+    part: float
+    variable: str
+
+
+@dataclass(frozen=True)
+class Shares:
+    """A bar of all classes."""
+
+    caption: str
+    shares: tuple[Share, ...]
+    kind: str = "shares"
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A sentence or two; ``tone`` is ``plain``, ``missing`` or ``warning``."""
+
+    text: str
+    tone: str = "plain"
+    kind: str = "remark"
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Blocks that open on demand."""
+
+    title: str
+    blocks: tuple[Any, ...]
+    kind: str = "folded"
+
+
+Block = Grid | Drawing | Cards | Tiles | Shares | Remark | Folded
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with its own heading and address."""
+
+    anchor: str
+    title: str
+    lead: str
+    blocks: tuple[Block, ...]
+
+
+def drawing(
+    anchor: str,
+    draw: Callable[[Layout], Figure],
+    *,
+    title: str,
+    caption: str,
+    alt: str,
+    data: pa.Table | None = None,
+) -> Drawing:
+    """Draw a figure for a desk and for a phone, and put its data beside it."""
+    wide = inline_svg(draw(WIDE), f"{anchor}-w")
+    narrow = inline_svg(draw(NARROW), f"{anchor}-n")
+    grid = None if data is None else data_grid(data, f"Data of “{title}”")
+    return Drawing(anchor, title, caption, alt, wide, narrow, grid)
+
+
+def data_grid(table: pa.Table, caption: str, most: int = MOST_DATA_ROWS) -> Grid:
+    """Show a table as it is, its first rows only where it is long."""
+    rows = table.slice(0, most).to_pylist()
+    note = ""
+    if table.num_rows > most:
+        note = f"The first {most:,} of {table.num_rows:,} rows; all of them stand in metrics/."
+    return grid(caption, table.column_names, [list(row.values()) for row in rows], note)
+
+
+def grid(
+    caption: str, headings: Sequence[str], rows: Sequence[Sequence[Any]], note: str = ""
+) -> Grid:
+    """Make a table of texts out of values; texts are kept as they are."""
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(headings)
+    numeric = tuple(bool(column) and all(map(_stands_right, column)) for column in columns)
+    texts = tuple(tuple(map(cell, row)) for row in rows)
+    return Grid(caption, tuple(headings), texts, numeric, note)
+
+
+def _stands_right(value: object) -> bool:
+    if isinstance(value, str):
+        return _NUMBER_TEXT.fullmatch(value) is not None
+    return value is None or is_number(value) or isinstance(value, float)
+
+
+def missing(what: str, why: str) -> Remark:
+    """Say that something is not there, and why."""
+    return Remark(f"{what} is missing: {why}.", "missing")

@@ -1,0 +1,1 @@
+"""One function per figure: reduced table in, matplotlib Figure out."""

@@ -1,0 +1,23 @@
+"""The parts of the page, in the order in which a reader asks for them."""
+
+from kidsclf.report.blocks import Section
+from kidsclf.report.sections import accuracy, catalogue, gallery, overview, run, training
+from kidsclf.report.tables import ReportTables
+
+
+def all_sections(tables: ReportTables) -> list[Section]:
+    """Make every section of the page; one without data says what is missing."""
+    return [
+        overview.verdict(tables),
+        overview.products(tables),
+        run.cut_flow(tables),
+        accuracy.accuracy(tables),
+        catalogue.counts(tables),
+        catalogue.quasars(tables),
+        catalogue.colours(tables),
+        gallery.gallery(tables),
+        training.training(tables),
+        catalogue.sky(tables),
+        run.throughput(tables),
+        run.settings(tables),
+    ]

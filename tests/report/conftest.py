@@ -1,0 +1,302 @@
+"""A small invented run: the tables that the report is given, of the size a demonstration has."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from kidsclf.report import ReportTables, render_page
+
+CLASSES = ("STAR", "QSO", "GALAXY")
+NETWORKS = ("mnn", "mlp", "xgboost")
+BANDS = ["u", "g", "r", "i", "Z", "Y", "J", "H", "Ks"]
+HOSTILE = "<script>alert('sky')</script> $\\frac{1}{2}$ & \"quoted\""
+
+
+def classification_table() -> pa.Table:
+    rows = []
+    for k, network in enumerate(NETWORKS):
+        for sample, support in (("sdss", (1900, 1100, 6800)), ("gaia", (4100, 0, 0))):
+            bins = [(math.nan, math.nan)] + [(r, r + 1.0) for r in range(16, 22)]
+            for low, high in bins:
+                faint = 0.0 if math.isnan(low) else 0.02 * max(0.0, low - 18) ** 1.3
+                for fold in (-1, 0, 1, 2):
+                    for name, total in zip(CLASSES, support, strict=True):
+                        score = {"STAR": 0.985, "QSO": 0.95, "GALAXY": 0.991}[name]
+                        score -= 0.012 * k + faint * (2 if name == "QSO" else 1) + 0.003 * fold
+                        found = round(score * total)
+                        rows.append(
+                            {
+                                "network": network,
+                                "sample": sample,
+                                "fold": fold,
+                                "r_low": low,
+                                "r_high": high,
+                                "class": name,
+                                "support": total,
+                                "true_positive": found,
+                                "false_positive": total // 60,
+                                "false_negative": total - found,
+                                "precision": score - 0.004 if total else math.nan,
+                                "recall": score if total else math.nan,
+                                "f1": score - 0.002 if total else math.nan,
+                                "accuracy": 0.987 - 0.01 * k - faint,
+                                "balanced_accuracy": 0.972 - 0.01 * k - faint,
+                            }
+                        )
+    return pa.Table.from_pylist(rows)
+
+
+def confusion_table() -> pa.Table:
+    parts = {"STAR": (0.985, 0.011, 0.004), "QSO": (0.02, 0.945, 0.035)}
+    parts["GALAXY"] = (0.003, 0.006, 0.991)
+    rows = [
+        {
+            "network": network,
+            "sample": "sdss",
+            "true_class": true,
+            "predicted_class": predicted,
+            "count": round(2000 * parts[true][p]),
+            "fraction": parts[true][p],
+        }
+        for network in NETWORKS
+        for true in CLASSES
+        for p, predicted in enumerate(CLASSES)
+    ]
+    return pa.Table.from_pylist(rows)
+
+
+def threshold_table() -> pa.Table:
+    rows = []
+    for network in NETWORKS:
+        for threshold in [*np.linspace(0.34, 0.98, 33).tolist(), 0.99, 0.995, 0.999]:
+            for name, loss in zip(CLASSES, (0.02, 0.05, 0.01), strict=True):
+                kept = 1 - loss * (1 / (1.01 - threshold)) ** 0.6
+                purity = 1 - loss * (1 - threshold) ** 0.5
+                rows.append(
+                    {
+                        "network": network,
+                        "sample": "sdss",
+                        "threshold": threshold,
+                        "class": name,
+                        "precision": purity,
+                        "recall": purity - 0.003,
+                        "f1": purity - 0.002,
+                        "frac_thre": kept,
+                        "completeness": kept * purity,
+                        "count": round(3000 * kept),
+                    }
+                )
+    return pa.Table.from_pylist(rows)
+
+
+def count_tables() -> tuple[pa.Table, pa.Table, pa.Table]:
+    by_r, by_p, quasars = [], [], []
+    for network in NETWORKS[:2]:
+        cumulative, area = 0.0, 38.4
+        for r in np.arange(14, 23, 0.25).tolist():
+            slopes = {"STAR": 90 * 10 ** (0.12 * (r - 14)), "QSO": 0.004 * 10 ** (0.7 * (r - 14))}
+            slopes["GALAXY"] = 2 * 10 ** (0.5 * (r - 14))
+            slopes["QSO"] = min(slopes["QSO"], 300 * 10 ** (0.2 * (r - 20)))
+            edges = {"network": network, "r_low": r, "r_high": r + 0.25}
+            by_r += [edges | {"class": c, "count": round(n)} for c, n in slopes.items()]
+            count = round(slopes["QSO"])
+            cumulative += count / area
+            quasars.append(
+                edges
+                | {
+                    "count": count,
+                    "count_probability": 0.93 * count,
+                    "area_sq_deg": area,
+                    "per_sq_deg": count / area,
+                    "per_sq_deg_error": math.sqrt(count) / area,
+                    "cumulative_per_sq_deg": cumulative,
+                }
+            )
+        for p in np.arange(0.3, 1.0, 0.02).tolist():
+            for name, size in zip(CLASSES, (9e3, 3e3, 3e4), strict=True):
+                count = round(size * math.exp(-(1 - p) * 12))
+                by_p.append(
+                    {"network": network, "class": name, "p_low": p, "p_high": p + 0.02}
+                    | {"count": count}
+                )
+    return pa.Table.from_pylist(by_r), pa.Table.from_pylist(by_p), pa.Table.from_pylist(quasars)
+
+
+def colour_table() -> pa.Table:
+    rng = np.random.default_rng(7)
+    centres = {"STAR": (0.9, 0.45), "QSO": (0.2, 0.12), "GALAXY": (1.1, 0.45)}
+    edges = np.linspace(-1, 3, 61)
+    rows = []
+    for sample, size in (("catalogue", 30_000), ("sdss", 2500)):
+        for name, (x, y) in centres.items():
+            along = rng.normal(0, 0.4 if name != "QSO" else 0.15, size)
+            points = np.stack([x + along, y + 0.5 * along + rng.normal(0, 0.12, size)])
+            counts, _, _ = np.histogram2d(*points, bins=(edges, edges - 1))
+            for i, j in np.argwhere(counts > 0).tolist():
+                rows.append(
+                    {"network": "mnn", "sample": sample, "class": name}
+                    | {"x_colour": "g-r", "y_colour": "r-i"}
+                    | {"x_low": edges[i], "x_high": edges[i + 1]}
+                    | {"y_low": edges[j] - 1, "y_high": edges[j + 1] - 1}
+                    | {"count": int(counts[i, j])}
+                )
+    return pa.Table.from_pylist(rows)
+
+
+def history_table() -> pa.Table:
+    rows = []
+    for network in NETWORKS:
+        for fold in range(3):
+            for epoch in range(1, 41):
+                loss = 0.05 + 0.5 * math.exp(-epoch / 6) + 0.004 * fold
+                over = 0.02 + 0.0006 * max(0, epoch - 22) + 0.006 * math.sin(3.1 * epoch + fold)
+                score = math.nan if network == "xgboost" else 0.99 - 0.2 * math.exp(-epoch / 5)
+                rows.append(
+                    {"network": network, "fold": fold, "epoch": epoch}
+                    | {"loss": loss, "val_loss": loss + over}
+                    | {"accuracy": score, "val_accuracy": score - 0.4 * over}
+                )
+    return pa.Table.from_pylist(rows)
+
+
+def gallery_table() -> pa.Table:
+    rng = np.random.default_rng(11)
+    y, x = np.mgrid[-20:21, -20:21]
+    rows = []
+    for name, width in zip(CLASSES, (1.6, 1.6, 3.4), strict=True):
+        for kind in ("typical", "uncertain", "misclassified"):
+            for number in range(7):
+                tilt = rng.uniform(0.6, 1.0) if name == "GALAXY" else 1.0
+                flux = 10 ** rng.uniform(-9.6, -8.2)
+                shape = np.exp(-(x**2 + (y / tilt) ** 2) / (2 * width**2))
+                image = flux * shape / shape.sum() + rng.normal(0, 2e-13, x.shape)
+                wrong = CLASSES[(CLASSES.index(name) + 1) % 3]
+                blank = kind == "uncertain" and number == 0
+                rows.append(
+                    {
+                        "network": "mnn",
+                        "class": name,
+                        "kind": kind,
+                        "name": f"KiDS J{1200 + number}{kind[:3]}-00{number}",
+                        "ra": 359.9 + 0.03 * number - 360 * (number > 3),
+                        "dec": -31.2,
+                        "r": -2.5 * math.log10(flux),
+                        "p_max": 0.99 if kind == "typical" else 0.47,
+                        "true_class": wrong if kind == "misclassified" else "",
+                        "size_px": 41,
+                        "band": "r",
+                        "image": [] if blank else image.astype(np.float32).ravel().tolist(),
+                        "bands": BANDS,
+                        "magnitudes": [
+                            math.nan if blank and b < 2 else 21 - 0.3 * b + rng.normal(0, 0.1)
+                            for b in range(9)
+                        ],
+                    }
+                )
+    return pa.Table.from_pylist(rows)
+
+
+def sky_table() -> pa.Table:
+    rng = np.random.default_rng(3)
+    rows = []
+    for ra0, ra1, dec0, dec1 in ((345.0, 375.0, -34.0, -28.0), (150.0, 200.0, -3.0, 3.0)):
+        for ra in np.arange(ra0, ra1, 1.3).tolist():
+            for k, dec in enumerate(np.arange(dec0, dec1, 0.46).tolist()):
+                crowd = 1 + 0.8 * math.cos(math.radians(ra - 340))
+                stars, galaxies = rng.poisson(2000 * crowd), rng.poisson(9000)
+                quasars = rng.poisson(600)
+                rows.append(
+                    {"order": 6, "pixel": len(rows), "ra": (ra + 0.65 * (k % 2)) % 360, "dec": dec}
+                    | {"count": int(stars + galaxies + quasars)}
+                    | {"star": int(stars), "qso": int(quasars), "galaxy": int(galaxies)}
+                )
+    return pa.Table.from_pylist(rows)
+
+
+def run_tables() -> tuple[pa.Table, pa.Table]:
+    steps = (("bands", "all nine bands measured", 5210), ("limit", "r <= 23", 30_412))
+    cuts, left = [], 121_034
+    for step, reason, cut in (*steps, (HOSTILE, "flagged by the survey", 0)):
+        cuts.append(
+            {"stage": "ingest", "table": "photometry", "step": step, "reason": reason}
+            | {"rows_in": left, "rows_cut": cut, "rows_out": left - cut}
+        )
+        left -= cut
+    cuts.append(
+        {"stage": "match", "table": "sdss", "step": "within 1 arcsec", "reason": "no counterpart"}
+        | {"rows_in": 9950, "rows_cut": 150, "rows_out": 9800}
+    )
+    times = {"ingest": 41.2, "cutouts": 96.0, "match": 8.1, "train": 312.5, "infer": 58.3}
+    stages = [
+        {"stage": stage, "tasks": 24, "skipped": 3 * (stage == "ingest"), "rows": left}
+        | {"seconds": seconds, "rows_per_second": left / seconds}
+        for stage, seconds in (times | {"reduce": 5.2}).items()
+    ]
+    return pa.Table.from_pylist(cuts), pa.Table.from_pylist(stages)
+
+
+def summary() -> dict[str, object]:
+    return {
+        "run": {"name": "demo", "seed": 20261121, "workdir": "work/demo", "hostile": HOSTILE},
+        "rows_in": 121_034,
+        "rows_out": 85_412,
+        "networks": {
+            network: {
+                "accuracy": 0.9876 - 0.01 * k,
+                "accuracy_std": None if k == 2 else 0.0011,
+                "balanced_accuracy": 0.9731 - 0.01 * k,
+                "parameters": None if network == "xgboost" else 1_234_567 // (k + 1),
+                "classes": {
+                    name: {"precision": 0.98, "recall": 0.97, "f1": 0.975 - 0.01 * k}
+                    | {"support": 1000}
+                    for name in CLASSES
+                },
+            }
+            for k, network in enumerate(NETWORKS)
+        },
+        "catalogue": {
+            "rows": 85_412,
+            "network": "mnn",
+            "classes": {"STAR": 24_010, "QSO": 5_402, "GALAXY": 56_000},
+            "area_sq_deg": 38.4,
+        },
+        "products": [
+            {"path": "products/catalogue.fits", "what": "the catalogue, FITS", "rows": 85_412},
+            {"path": "products/coverage.moc.fits", "what": "the sky it covers", "rows": None},
+        ],
+        "warnings": [f"tile KIDS_1.0_-31.2 was quarantined: {HOSTILE}"],
+    }
+
+
+@pytest.fixture(scope="session")
+def tables() -> ReportTables:
+    by_r, by_p, quasars = count_tables()
+    cuts, stages = run_tables()
+    return ReportTables(
+        summary=summary(),
+        settings={
+            "run": {"seed": 20261121, "stages": ["ingest", "train"]},
+            "surveys": [{"name": "kids", "bands": BANDS}, {"name": HOSTILE}],
+            "store": {"workdir": None},
+        },
+        versions={"kidsclf": "0.1.0", "numpy": "2.4.6", "python": "3.11.9"},
+        cut_flow=cuts,
+        classification=classification_table(),
+        confusion=confusion_table(),
+        thresholds=threshold_table(),
+        class_counts=by_r,
+        p_max=by_p,
+        quasar_counts=quasars,
+        colour_colour=colour_table(),
+        history=history_table(),
+        gallery=gallery_table(),
+        sky=sky_table(),
+        stages=stages,
+    )
+
+
+@pytest.fixture(scope="session")
+def page(tables) -> str:
+    return render_page(tables)

@@ -1,0 +1,156 @@
+"""The page in a real browser: headless Chromium, at a desk and on a phone, light and dark."""
+
+import json
+import shutil
+import subprocess
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from kidsclf.report import ReportTables, render_page
+
+pytestmark = pytest.mark.browser
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--enable-logging=stderr",
+    # Nothing but this machine exists for the browser, so it cannot run errands of its own either.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+LIGHT, DARK = "--blink-settings=preferredColorScheme=1", "--blink-settings=preferredColorScheme=0"
+
+# Chromium has no window narrower than 500 pixels: a phone is a frame, and the frame is measured.
+PHONE = """<!doctype html><body style="margin:0">
+<iframe src="page.html" style="width:390px;height:3000px;border:0"></iframe>
+<p id="found"></p>
+<script>
+onload = () => {
+  const page = document.querySelector("iframe").contentDocument;
+  const shown = name => [...page.querySelectorAll(name)].some(e => e.getClientRects().length);
+  const small = [...page.querySelectorAll("body *")].filter(e => e.getClientRects().length
+    && e.textContent.trim() && !e.closest("svg") && parseFloat(page.defaultView
+    .getComputedStyle(e).fontSize) < 12);
+  document.getElementById("found").textContent = JSON.stringify({
+    width: page.documentElement.scrollWidth, narrow: shown(".narrow"), wide: shown(".wide"),
+    small: small.length, sections: page.querySelectorAll("section").length });
+};
+</script>"""
+
+
+class Recorder(SimpleHTTPRequestHandler):
+    """Serves a folder and remembers what was asked for."""
+
+    def log_message(self, *words):
+        self.server.asked.append(self.path)
+
+
+@pytest.fixture(scope="module")
+def site(page, tmp_path_factory):
+    """Serve the page on loopback: the address, the folder, and the paths asked for."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "page.html").write_text(page, encoding="utf-8")
+    (folder / "empty.html").write_text(render_page(ReportTables()), encoding="utf-8")
+    (folder / "phone.html").write_text(PHONE, encoding="utf-8")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Recorder, directory=str(folder)))
+    server.asked = []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", folder, server.asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("Debian's chromium is not installed: tests/tools/debian_packages.sh chromium")
+    return found
+
+
+def browse(chromium, folder, *arguments):
+    """Run the browser with a profile of its own; returns its output and its console messages."""
+    profile = folder / "profile"
+    shutil.rmtree(profile, ignore_errors=True)
+    command = [chromium, *FLAGS, f"--user-data-dir={profile}", *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
+    return answer.stdout, [line for line in answer.stderr.splitlines() if "CONSOLE" in line]
+
+
+def requests_of_the_page(log, address):
+    """List what the page itself had the browser fetch; the browser's own errands are not its."""
+    record = json.loads(log.read_text())
+    start = record["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"]
+    started = [e["params"] for e in record["events"] if e["type"] == start and "params" in e]
+    host = address.rpartition(":")[0]
+    return {p["url"] for p in started if p.get("network_isolation_key", "").startswith(host)}
+
+
+@pytest.mark.parametrize("name", ["page.html", "empty.html"])
+def test_no_messages_and_no_request_beyond_the_page(chromium, site, tmp_path, name):
+    address, _, asked = site
+    asked.clear()
+    log = tmp_path / "net.json"
+    url = f"{address}/{name}"
+    dom, console = browse(chromium, tmp_path, f"--log-net-log={log}", "--dump-dom", url)
+    assert "Settings and versions" in dom
+    assert console == []
+    assert asked == [f"/{name}"]
+    assert requests_of_the_page(log, address) == {url}
+
+
+def test_a_message_and_a_request_would_be_seen(chromium, site, tmp_path):
+    """Without this, the silence above could mean that nobody listens."""
+    address, folder, _ = site
+    away = "http://elsewhere.invalid/a.png"
+    (folder / "loud.html").write_text(f"<img src='{away}'><script>console.error(1)</script>")
+    log = tmp_path / "net.json"
+    url = f"{address}/loud.html"
+    _, console = browse(chromium, tmp_path, f"--log-net-log={log}", "--dump-dom", url)
+    assert console
+    assert away in requests_of_the_page(log, address)
+
+
+def test_a_phone_shows_the_narrow_drawings_and_does_not_scroll_sideways(chromium, site, tmp_path):
+    address, _, _ = site
+    dom, _ = browse(
+        chromium, tmp_path, "--virtual-time-budget=8000", "--dump-dom", f"{address}/phone.html"
+    )
+    found = json.loads(dom.split('id="found">')[1].split("</p>")[0])
+    assert found == {"width": 390, "narrow": True, "wide": False, "small": 0, "sections": 12}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "expected"), [(LIGHT, (255, 255, 255)), (DARK, (20, 24, 28))], ids=["light", "dark"]
+)
+@pytest.mark.parametrize("width", [1280, 500])
+def test_pictures_in_light_and_dark(chromium, site, tmp_path, scheme, expected, width):
+    address, _, _ = site
+    picture = tmp_path / "page.png"
+    browse(
+        chromium,
+        tmp_path,
+        scheme,
+        f"--window-size={width},2000",
+        f"--screenshot={picture}",
+        f"{address}/page.html",
+    )
+    pixels = np.round(255 * matplotlib.image.imread(picture)).astype(int)[..., :3]
+    assert pixels.shape[:2] == (2000, width)
+    paper = (pixels == expected).all(axis=2)
+    assert 0.5 < paper.mean() < 0.99
+    assert paper[:, :4].all()
+    assert paper[:, -4:].all()

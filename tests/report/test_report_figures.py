@@ -1,0 +1,203 @@
+"""The figures as data: what is drawn is what the tables say."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from matplotlib.colors import to_hex
+
+from kidsclf.report.figures.accuracy import draw_confusion, draw_networks, draw_thresholds
+from kidsclf.report.figures.colours import draw_colour_colour
+from kidsclf.report.figures.counts import FENG_QUASARS, draw_counts, draw_quasar_counts
+from kidsclf.report.figures.run import draw_cut_flow, draw_stages
+from kidsclf.report.figures.sky import draw_sky, split_fields
+from kidsclf.report.figures.stamps import asinh_stretch, draw_source
+from kidsclf.report.figures.training import draw_history
+from kidsclf.report.palette import STYLE, VARIABLES, class_look
+from kidsclf.report.panels import NARROW, WIDE
+from kidsclf.report.svg import inline_svg
+from kidsclf.report.tables import select
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def test_thresholds_have_fengs_four_panels_and_colours(tables):
+    rows = select(tables.thresholds, {"network": "mnn"})
+    figure = draw_thresholds(rows)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "F1 score",
+        "Fraction kept",
+        "Precision (purity)",
+        "Recall of those kept",
+    ]
+    colours = [to_hex(line.get_color()) for line in figure.axes[0].lines]
+    assert colours == ["#0072b2", "#d55e00", "#009e73"]
+    star = select(rows, {"class": "STAR"}).sort_by("threshold")
+    np.testing.assert_allclose(
+        figure.axes[1].lines[0].get_ydata(), star["frac_thre"].to_numpy(), rtol=0
+    )
+
+
+def test_confusion_shows_count_and_percent_true_across(tables):
+    axes = draw_confusion(select(tables.confusion, {"network": "mnn"})).axes[0]
+    assert axes.get_xlabel() == "true class"
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["star", "quasar", "galaxy"]
+    where = {t.get_text(): t.get_position() for t in axes.texts}
+    # 3.5% of the true quasars (across, 1) are predicted as galaxies (down, 2).
+    assert where["3.5%"] == (1, 1.9)
+    assert "1,890" in texts(axes)
+
+
+def test_networks_bar_is_the_sample_deviation_over_folds(tables):
+    table = tables.classification
+    rows = table.filter(pa.array(np.isnan(table["r_low"].to_numpy())))
+    rows = select(rows, {"sample": "sdss", "network": "mnn"})
+    container = draw_networks(rows).axes[0].containers[0]
+    (low, _), (high, _) = container[2][0].get_segments()[0]
+    assert (high - low) / 2 == pytest.approx(np.std([0, 0.003, 0.006], ddof=1))
+
+
+def test_history_leaves_out_an_accuracy_that_was_not_measured(tables):
+    titles = {
+        network: [
+            axes.get_title(loc="left")
+            for axes in draw_history(select(tables.history, {"network": network})).axes
+        ]
+        for network in ("mnn", "xgboost")
+    }
+    assert titles == {"mnn": ["Loss", "Accuracy"], "xgboost": ["Loss"]}
+
+
+def test_counts_are_steps_of_the_counts(tables):
+    rows = select(tables.class_counts, {"network": "mnn"})
+    line = draw_counts(rows, None).axes[0].lines[2]
+    galaxies = select(rows, {"class": "GALAXY"}).sort_by("r_low")
+    np.testing.assert_array_equal(line.get_ydata()[::2], galaxies["count"].to_numpy())
+
+
+def test_quasar_densities_are_fengs():
+    # 119.5k and 394.5k quasars on 1350 square degrees, section 4.1.2.
+    feng = {q.r: q.per_sq_deg for q in FENG_QUASARS if q.source == "Feng, KiDS DR5"}
+    assert feng == {21.0: pytest.approx(88.5, abs=0.05), 22.0: pytest.approx(292.2, abs=0.05)}
+
+
+def test_quasar_counts_draw_a_few_rows_and_no_area(tables):
+    rows = select(tables.quasar_counts, {"network": "mnn"}).slice(0, 2)
+    place = rows.column_names.index("area_sq_deg")
+    rows = rows.set_column(place, "area_sq_deg", pa.array([np.nan, np.nan]))
+    inline_svg(draw_quasar_counts(rows), "q")
+
+
+def test_colours_keep_every_source_and_contour_the_labels(tables):
+    figure = draw_colour_colour(tables.colour_colour)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["star", "quasar", "galaxy"]
+    image = figure.axes[0].images[0].get_array()
+    stars = select(tables.colour_colour, {"sample": "catalogue", "class": "STAR"})
+    assert (image[..., 3] > 0).sum() == stars.num_rows
+    assert figure.axes[0].collections
+
+
+def test_fields_run_on_across_right_ascension_zero():
+    ra = np.array([1.0, 359.0, 0.0, 358.0, 181.0, 180.0])
+    fields = split_fields(ra, np.arange(6.0))
+    assert [field.ra.tolist() for field in fields] == [[180, 181], [358, 359, 360, 361]]
+    for field in fields:
+        np.testing.assert_array_equal(field.ra % 360, ra[field.rows])
+        np.testing.assert_array_equal(field.dec, field.rows)
+
+
+@pytest.mark.parametrize("turn", [0.0, 77.7, 200.0, 359.5])
+def test_fields_are_the_same_wherever_zero_lies(turn):
+    rng = np.random.default_rng(5)
+    ra = np.concatenate([rng.uniform(10, 40, 30), rng.uniform(150, 230, 80)])
+    fields = split_fields((ra + turn) % 360, np.zeros(110))
+    assert sorted(len(field.ra) for field in fields) == [30, 80]
+    assert all(np.ptp(field.ra) < 81 for field in fields)
+    assert sorted(np.concatenate([field.rows for field in fields])) == list(range(110))
+
+
+def test_a_whole_sky_and_a_single_cell_are_one_field():
+    ra = np.linspace(0, 359, 60)
+    assert [len(f.ra) for f in split_fields(ra, np.zeros(60))] == [60]
+    assert [f.ra.tolist() for f in split_fields(np.array([12.0]), np.zeros(1))] == [[12.0]]
+
+
+def test_sky_colours_are_density_whatever_the_order(tables):
+    # The same density in pixels of two orders has the same colour.
+    table = pa.table(
+        {
+            "order": [6, 7],
+            "pixel": [0, 9],
+            "ra": [10.0, 11.0],
+            "dec": [-30.0, -30.0],
+            "count": [400, 100],
+        }
+    )
+    values = draw_sky(table).axes[0].collections[0].get_array()
+    assert values[0] == pytest.approx(values[1])
+    # An order 6 pixel is 0.839 square degrees.
+    assert values[0] == pytest.approx(400 / 0.8393, rel=1e-3)
+
+
+def test_stretch_shows_noise_and_core():
+    rng = np.random.default_rng(1)
+    image = rng.normal(5, 1, (41, 41))
+    image[20, 20] = 1e5
+    shown = asinh_stretch(image)
+    assert shown[20, 20] == 1
+    assert 0.02 < np.median(shown) < 0.2
+    assert np.isfinite(asinh_stretch(np.zeros((3, 3)))).all()
+
+
+def test_a_source_without_image_says_so(tables):
+    row = tables.gallery.slice(0, 1).to_pylist()[0]
+    assert draw_source(row).axes[0].images
+    blank = row | {"image": None, "magnitudes": None, "size_px": None}
+    assert texts(draw_source(blank).axes[0]) == ["no image"]
+
+
+def test_cut_flow_has_one_panel_per_table(tables):
+    figure = draw_cut_flow(tables.cut_flow)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["photometry", "sdss"]
+    assert "−30,412 (26.3%)" in texts(figure.axes[0])
+
+
+def test_stages_without_time_or_rows():
+    table = pa.table(
+        {
+            "stage": ["match"],
+            "tasks": [0],
+            "skipped": [3],
+            "rows": [0],
+            "seconds": [float("nan")],
+            "rows_per_second": [float("nan")],
+        }
+    )
+    assert texts(draw_stages(table).axes[0]) == ["–"]
+
+
+@pytest.mark.parametrize("layout", [WIDE, NARROW])
+def test_drawings_follow_the_page(tables, layout):
+    svg = inline_svg(draw_confusion(tables.confusion, layout), "some-figure")
+    assert svg.startswith("<svg")
+    for colour in VARIABLES:
+        assert colour not in svg.lower()
+    assert "var(--ink)" in svg
+    assert "<metadata" not in svg
+    assert all(part.startswith("some-figure-") for part in svg.split(' id="')[1:])
+
+
+def test_a_class_looks_the_same_however_it_is_written():
+    assert class_look("GALAXY") == class_look("galaxy")
+    assert class_look("QSO") == class_look("quasar")
+    assert class_look("AGN") == class_look("AGN")
+
+
+def test_drawing_leaves_the_settings_of_others_alone(tables):
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    draw_confusion(tables.confusion)
+    assert dict(mpl.rcParams) == before
+    assert STYLE["text.parse_math"] is False

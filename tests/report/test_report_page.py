@@ -1,0 +1,242 @@
+"""The page as text: its sections, what it says of missing tables, what it does with odd names."""
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pyarrow as pa
+import pytest
+
+from kidsclf.errors import StoreError
+from kidsclf.report import ReportTables, render_page
+from kidsclf.report.tables import COLUMNS
+
+SECTIONS = {
+    "verdict",
+    "products",
+    "cut-flow",
+    "accuracy",
+    "counts",
+    "quasars",
+    "colours",
+    "gallery",
+    "training",
+    "sky",
+    "throughput",
+    "settings",
+}
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+
+class Outline(HTMLParser):
+    """Reads a page strictly: every element is closed in order, every id stands once."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.tags, self.links = [], [], [], []
+        self.text = []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.tags.append((tag, attributes))
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.links += [attributes[k] for k in ("href", "src", "xlink:href") if k in attributes]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def outline(page: str) -> Outline:
+    reader = Outline()
+    reader.feed(page)
+    reader.close()
+    return reader
+
+
+@pytest.fixture(scope="module")
+def read(page):
+    return outline(page)
+
+
+def test_elements_close_in_order_and_ids_stand_once(read):
+    assert read.open == []
+    assert len(read.ids) == len(set(read.ids))
+
+
+def test_every_section_is_there_and_linked(read):
+    sections = {a["id"] for tag, a in read.tags if tag == "section"}
+    assert sections == SECTIONS
+    anchors = {link[1:] for link in read.links if link.startswith("#")}
+    assert sections <= anchors
+    assert anchors <= set(read.ids)
+
+
+def test_headings_do_not_skip_levels(read):
+    levels = [int(tag[1]) for tag, _ in read.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(later <= earlier + 1 for earlier, later in pairwise(levels))
+
+
+def test_nothing_is_fetched_from_outside(page, read):
+    assert all(link.startswith(("#", "data:")) for link in read.links)
+    assert not re.search(r"url\((?!#)", page)
+    assert "@import" not in page
+    assert not any(tag in {"script", "iframe", "object", "embed"} for tag, _ in read.tags)
+
+
+def test_is_smaller_than_five_megabytes(page):
+    assert len(page.encode()) < 5_000_000
+
+
+def test_figures_have_a_caption_an_alternative_text_and_both_sizes(read):
+    figures = [a["id"] for tag, a in read.tags if tag == "figure"]
+    assert len(figures) > 15
+    assert sum(tag == "figcaption" for tag, _ in read.tags) == len(figures)
+    images = [a for tag, a in read.tags if a.get("role") == "img"]
+    assert all(a["aria-label"].strip() for a in images)
+    assert sum(a.get("class") == "narrow" for a in images) == len(figures)
+
+
+def test_names_from_data_are_shown_and_harmless(page, read):
+    text = "".join(read.text)
+    assert "<script>alert('sky')</script> $\\frac{1}{2}$ & \"quoted\"" in text
+    assert "<script" not in page.lower()
+
+
+def test_hostile_names_everywhere_stay_text(tables):
+    bad = "</svg><img src=x onerror=alert(1)>'\"&"
+    changed = {}
+    for name in ("classification", "thresholds", "history", "gallery", "class_counts"):
+        table = getattr(tables, name)
+        for column in ("network", "name", "class", "sample"):
+            if column in table.column_names:
+                place = table.column_names.index(column)
+                values = pa.array([bad] * table.num_rows)
+                table = table.set_column(place, column, values)
+        changed[name] = table.slice(0, 3)
+    page = render_page(ReportTables(summary={"run": {"name": bad}}, **changed))
+    reader = outline(page)
+    assert reader.open == []
+    assert not any(tag == "img" for tag, _ in reader.tags)
+    assert not any("onerror" in attributes for _, attributes in reader.tags)
+    assert bad in "".join(reader.text)
+
+
+def test_undefined_metrics_are_dashes(page, read):
+    assert "nan" not in {text.strip().lower() for text in read.text}
+    assert "–" in {text.strip() for text in read.text}
+
+
+def test_headline_numbers(read):
+    text = " ".join(" ".join(read.text).split())
+    assert "85,412 sources have a class, over 38.4 square degrees" in text
+    assert "98.76%" in text
+    assert "24,010 (28.1%)" in text
+    assert "nothing was lost unseen" in text
+
+
+def test_long_data_says_what_is_left_out(tables, read):
+    rows = tables.colour_colour.num_rows
+    assert f"The first 100 of {rows:,} rows; all of them stand in metrics/." in read.text
+
+
+def test_rows_that_do_not_add_up_are_named():
+    columns = COLUMNS["cut_flow"]
+    row = dict(zip(columns, ("ingest", "kids", "limit", "r <= 23", 10, 3, 6), strict=True))
+    page = render_page(ReportTables(cut_flow=pa.Table.from_pylist([row])))
+    assert "do not add up at: limit" in page
+
+
+def test_a_page_without_tables_says_what_is_missing_and_why():
+    reader = outline(render_page(ReportTables()))
+    assert {a["id"] for tag, a in reader.tags if tag == "section"} == SECTIONS
+    remarks = [text for text in reader.text if " is missing: " in text]
+    assert len(remarks) >= len(SECTIONS)
+    assert not any(tag == "figure" for tag, _ in reader.tags)
+
+
+@pytest.mark.parametrize("name", sorted(COLUMNS))
+def test_each_table_may_be_missing_or_empty(tables, name):
+    table = getattr(tables, name)
+    missing = render_page(ReportTables(**{name: None}))
+    assert render_page(ReportTables(**{name: table.slice(0, 0)})) == missing
+
+
+@pytest.mark.parametrize("name", sorted(COLUMNS))
+def test_each_table_may_come_alone_with_one_row(tables, name):
+    page = render_page(ReportTables(**{name: getattr(tables, name).slice(0, 1)}))
+    assert outline(page).open == []
+
+
+@pytest.mark.parametrize("name", sorted(COLUMNS))
+def test_numbers_may_all_be_undefined(tables, name):
+    table = getattr(tables, name).slice(0, 4)
+    for column in table.column_names:
+        if pa.types.is_floating(table[column].type) and column not in {"ra", "dec", "threshold"}:
+            place = table.column_names.index(column)
+            table = table.set_column(place, column, pa.array([float("nan")] * table.num_rows))
+    if name == "colour_colour":
+        table = table.slice(0, 0)
+    assert outline(render_page(ReportTables(**{name: table}))).open == []
+
+
+def test_a_table_without_its_columns_is_refused():
+    with pytest.raises(StoreError, match="'sky' with 5 columns, but it lacks order, pixel"):
+        ReportTables(sky=pa.table({"ra": [1.0], "dec": [2.0], "count": [3]}))
+
+
+def test_a_class_outside_of_fengs_three_and_one_that_is_null(tables):
+    confusion = tables.confusion.slice(0, 3).to_pylist()
+    confusion[1]["predicted_class"], confusion[2]["predicted_class"] = "AGN", None
+    page = render_page(ReportTables(confusion=pa.Table.from_pylist(confusion)))
+    assert ">AGN<" in page
+    assert ">no class<" in page
+
+
+SCRIPT = """
+import hashlib, json, sys
+import pyarrow.ipc
+from kidsclf.report import ReportTables, render_page
+tables = {n: pyarrow.ipc.open_file(f"{sys.argv[1]}/{n}.arrow").read_all() for n in sys.argv[2:]}
+page = render_page(ReportTables(summary=json.load(open(f"{sys.argv[1]}/summary.json")), **tables))
+print(hashlib.sha256(page.encode()).hexdigest())
+"""
+
+
+def test_the_same_tables_give_the_same_bytes_in_another_process(tables, tmp_path):
+    names = ["confusion", "colour_colour", "sky", "gallery", "stages", "quasar_counts"]
+    cut = {n: getattr(tables, n).slice(0, 900 if n != "gallery" else 3) for n in names}
+    for name, table in cut.items():
+        with pa.ipc.new_file(tmp_path / f"{name}.arrow", table.schema) as file:
+            file.write_table(table)
+    (tmp_path / "summary.json").write_text(json.dumps(tables.summary))
+    seen = set()
+    for seed in ("1", "2"):
+        command = [sys.executable, "-c", SCRIPT, str(tmp_path), *names]
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        answer = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True, timeout=300
+        )
+        seen.add(answer.stdout)
+    assert len(seen) == 1
+
+
+def test_the_tables_are_frozen(tables):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        tables.sky = None
