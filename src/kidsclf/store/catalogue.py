@@ -45,11 +45,11 @@ class HatsCatalogue:
             When a row lies outside the partition or the rows are not sorted by the spatial
             index: such a file would be read wrongly by everybody.
         """
-        index = table[SPATIAL_INDEX].to_numpy()
-        if not partition.contains(index).all() or (np.diff(index) < 0).any():
+        fault = _fault(partition, table.num_rows, table[SPATIAL_INDEX].to_numpy())
+        if fault:
             raise StoreError(
                 f"partition {partition.label} was to be written with its own rows in order, but "
-                f"some lie outside it or out of order; this is a defect of the caller, report it"
+                f"{fault}; this is a defect of the program, report it"
             )
         path = self.path(partition)
         with published_file(path) as temporary:
@@ -93,11 +93,24 @@ class HatsCatalogue:
             ) from error
         return in_sky_order(Partition(order, pixel) for order, pixel in rows)
 
-    def count_sky(self, partitions: Iterable[Partition]) -> PixelCounts:
-        """Count rows by pixel of ``SKYMAP_ORDER``, partition by partition."""
+    def check(self, partitions: Iterable[tuple[Partition, int]]) -> PixelCounts:
+        """Hold every partition's file against its receipt; count rows by pixel on the way.
+
+        Raises
+        ------
+        StoreError
+            When a file is missing or damaged, holds another number of rows than its receipt, a
+            row of another partition, or rows out of the order of the spatial index.
+        """
         parts = []
-        for partition in partitions:
+        for partition, rows in partitions:
             index = self.read(partition, [SPATIAL_INDEX])[SPATIAL_INDEX].to_numpy()
+            fault = _fault(partition, rows, index)
+            if fault:
+                raise StoreError(
+                    f"partition {partition.label} of {self.root} should hold {rows} rows of its "
+                    f"own in order, but {fault}; run again with --fresh"
+                )
             parts.append(PixelCounts.of_indices(index, SKYMAP_ORDER))
         return PixelCounts.merge(parts, SKYMAP_ORDER)
 
@@ -123,32 +136,37 @@ class HatsCatalogue:
                 path.unlink()
         if not partitions:
             return
+        counts = self.check(partitions)
         pixels = [HealpixPixel(partition.order, partition.pixel) for partition, _ in partitions]
         PartitionInfo.from_healpix(pixels).write_to_file(
             paths.get_partition_info_pointer(self.root)
         )
-        total = parquet_metadata.write_parquet_metadata(self.root)
-        rows = sum(count for _, count in partitions)
-        if total != rows:
-            raise StoreError(
-                f"{self.root} should hold {rows} rows by its receipts, but its files hold {total}; "
-                f"run again with --fresh"
-            )
-        histogram = _skymap(self.count_sky(partition for partition, _ in partitions))
+        parquet_metadata.write_parquet_metadata(self.root)
+        histogram = _skymap(counts)
         skymap.write_skymap(histogram, self.root)
         file_io.write_fits_image(histogram, paths.get_point_map_file_pointer(self.root))
         TableProperties(
             catalog_name=name,
             catalog_type="object",
-            total_rows=rows,
+            total_rows=sum(rows for _, rows in partitions),
             ra_column=RA,
             dec_column=DEC,
             healpix_column=SPATIAL_INDEX,
             healpix_order=INDEX_ORDER,
             skymap_order=SKYMAP_ORDER,
-            hats_max_rows=max(count for _, count in partitions),
+            hats_max_rows=max(rows for _, rows in partitions),
             moc_sky_fraction=float(np.mean(histogram > 0)),
         ).to_properties_file(self.root)
+
+
+def _fault(partition: Partition, rows: int, index: NDArray[np.int64]) -> str:
+    """Say what is wrong with a partition's spatial index; nothing is an empty string."""
+    if len(index) != rows:
+        return f"it holds {len(index)}"
+    strangers = int((~partition.contains(index)).sum())
+    if strangers:
+        return f"{strangers} lie outside it"
+    return "they are not sorted" if (np.diff(index) < 0).any() else ""
 
 
 def _skymap(counts: PixelCounts) -> NDArray[np.int64]:

@@ -1,0 +1,1 @@
+"""The stages: read, compute, write."""

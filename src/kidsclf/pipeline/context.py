@@ -1,0 +1,145 @@
+"""What every stage is handed, and what it says when it is done."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from kidsclf import __version__
+from kidsclf.config import Config
+from kidsclf.errors import StoreError
+from kidsclf.pipeline.mapping import Engine, Mapped
+from kidsclf.sky.partition import Partition
+from kidsclf.store.layout import WorkDirectory
+from kidsclf.store.receipts import Receipt, read_receipt
+from kidsclf.surveys.column_map import ColumnMap
+
+SUMMARY = "summary"
+"""Task name of the receipt that sums a whole stage up."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """One run: its settings, its folder, its column maps and who does the work."""
+
+    config: Config
+    work: WorkDirectory
+    survey: ColumnMap
+    samples: Mapping[str, ColumnMap]
+    engine: Engine
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Photometric bands of the survey, blue to red."""
+        return self.survey.bands
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the run has image tiles."""
+        return bool(self.config.survey.tiles)
+
+
+@dataclass(frozen=True)
+class StageOutcome:
+    """How a stage went."""
+
+    stage: str
+    tasks: int
+    skipped: int
+    rows: int
+    seconds: float
+    task_seconds: float
+    """Sum of the tasks' own wall times, as their receipts tell."""
+
+    @classmethod
+    def of(cls, stage: str, *parts: Mapped, rows: int | None = None) -> "StageOutcome":
+        """Sum up mapped tasks; ``rows`` counts sources once where several parts held them."""
+        receipts = [receipt for part in parts for receipt in part.receipts]
+        return cls(
+            stage,
+            len(receipts),
+            sum(part.skipped for part in parts),
+            sum(receipt.rows for receipt in receipts) if rows is None else rows,
+            sum(part.seconds for part in parts),
+            sum(receipt.seconds for receipt in receipts),
+        )
+
+
+@lru_cache
+def code_fingerprint(*packages: str) -> str:
+    """Hash the version and the source files of some of our packages."""
+    digest = hashlib.blake2b(__version__.encode(), digest_size=16)
+    root = Path(str(resources.files("kidsclf")))
+    for package in sorted(packages):
+        for path in sorted((root / package).rglob("*")):
+            if path.suffix in {".py", ".toml", ".html", ".css", ".js", ".j2"}:
+                digest.update(path.relative_to(root).as_posix().encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def file_fingerprint(path: str) -> tuple[str, int, int]:
+    """Identify an input file by name, size and time of change."""
+    status = Path(path).stat()
+    return Path(path).name, status.st_size, status.st_mtime_ns
+
+
+def finished_partitions(context: Context) -> dict[Partition, Receipt]:
+    """Read the receipts of all partitions of the catalogue, in sky order.
+
+    Raises
+    ------
+    StoreError
+        When ingest has not finished.
+    """
+    summary = stage_summary(context, "ingest")
+    found: dict[Partition, Receipt] = {}
+    for label in summary.facts["partitions"]:
+        receipt = read_receipt(context.work.receipts, "ingest", label)
+        if receipt is None:
+            raise _lacking(context, "ingest")
+        found[Partition.parse(label)] = receipt
+    return found
+
+
+def stage_summary(context: Context, stage: str) -> Receipt:
+    """Read a stage's summary.
+
+    Raises
+    ------
+    StoreError
+        When the stage has not finished.
+    """
+    receipt = read_receipt(context.work.receipts, stage, SUMMARY)
+    if receipt is None:
+        raise _lacking(context, stage)
+    return receipt
+
+
+def task_fingerprint(context: Context, stage: str, task: str) -> str:
+    """Give the fingerprint of a finished task.
+
+    Raises
+    ------
+    StoreError
+        When there is no such task.
+    """
+    receipt = read_receipt(context.work.receipts, stage, task)
+    if receipt is None:
+        raise _lacking(context, stage)
+    return receipt.fingerprint
+
+
+def _lacking(context: Context, stage: str) -> StoreError:
+    return StoreError(
+        f"the stage {stage!r} must have finished first, but {context.work.receipts} holds no "
+        f"receipt of it; add {stage} to --stages"
+    )
+
+
+def settings_of(*sections: Any) -> list[Any]:
+    """Turn frozen settings to plain data for a fingerprint."""
+    return [section.model_dump() for section in sections]

@@ -1,0 +1,114 @@
+"""The stages in their order, what each needs, and the run as a whole."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from kidsclf.config import Config
+from kidsclf.errors import ConfigError, PlanError
+from kidsclf.models.table import network_entry
+from kidsclf.pipeline import cutouts, infer, ingest, match, reduce, report, train
+from kidsclf.pipeline.context import Context, StageOutcome
+from kidsclf.store.tables import write_table
+
+_GIB = 1024.0**3
+_PROCESS_GIB = 0.6
+"""Measured: a worker with TensorFlow, pyarrow and astropy imported and nothing to do."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the journey."""
+
+    name: str
+    meaning: str
+    run: Callable[[Context], StageOutcome]
+
+
+STAGES = (
+    Stage("ingest", "read, select and split the catalogue", ingest.run),
+    Stage("cutouts", "cut a stamp of every source", cutouts.run),
+    Stage("match", "match labels of other surveys", match.run),
+    Stage("train", "fit the networks", train.run),
+    Stage("infer", "classify every source", infer.run),
+    Stage("reduce", "metrics and catalogue", reduce.run),
+    Stage("report", "the page", report.run),
+)
+
+
+def choose_stages(names: Sequence[str] | None) -> tuple[Stage, ...]:
+    """Give the stages asked for, in their order; None is all.
+
+    Raises
+    ------
+    ConfigError
+        For a name that is no stage.
+    """
+    if names is None:
+        return STAGES
+    known = [stage.name for stage in STAGES]
+    for name in names:
+        if name not in known:
+            raise ConfigError(
+                f"--stages names {name!r}, which is not a stage; the stages are {', '.join(known)}"
+            )
+    return tuple(stage for stage in STAGES if stage.name in names)
+
+
+def memory_gib(config: Config, bands: int) -> dict[str, float]:
+    """Estimate what one task of each stage needs, GiB, process included.
+
+    The largest are a chunk of the survey's table (three copies: read, canonical, sorted) and the
+    stamps of a partition (as stored, as float32, and once more as the network reads them).
+    """
+    row = 16.0 * (2 * bands + 4) + 64.0
+    stamps = 0.0
+    if config.survey.tiles:
+        stamps = 4.0 * config.cutouts.size_px**2 * len(config.cutouts.bands)
+    partition = config.ingest.max_rows * row
+    with_images = any(network_entry(name).images for name in config.train.networks)
+    needs = {
+        "ingest": 3 * config.ingest.chunk_rows * row,
+        "cutouts": config.ingest.max_rows * 3 * stamps,
+        "match": 3 * partition,
+        "infer": partition + config.ingest.max_rows * (3 * stamps if with_images else 0.0),
+        "reduce": 3 * partition,
+    }
+    return {stage: _PROCESS_GIB + need / _GIB for stage, need in needs.items()}
+
+
+def check_memory(config: Config, bands: int, stages: Sequence[Stage]) -> None:
+    """Hold the plan against the workers before anything starts.
+
+    Raises
+    ------
+    PlanError
+        When a task would not fit into a worker.
+    """
+    needs = memory_gib(config, bands)
+    limit = config.cluster.memory_gib_per_worker
+    for stage in stages:
+        need = needs.get(stage.name, 0.0)
+        if need > limit:
+            advice = "ingest.chunk_rows" if stage.name == "ingest" else "ingest.max_rows"
+            raise PlanError(
+                f"a task of the stage {stage.name} needs about {need:.1f} GiB, but a worker has "
+                f"{limit:.1f} GiB; lower {advice} or raise cluster.memory_gib_per_worker"
+            )
+
+
+def run_stages(context: Context, stages: Sequence[Stage]) -> list[StageOutcome]:
+    """Run stages one after the other; the report sees how those before it went."""
+    outcomes: list[StageOutcome] = []
+    for stage in stages:
+        if stage.name == "report":
+            write_table(context.work.metrics / "stages.parquet", report.stages_table(outcomes))
+        if stage.name == "infer" and _threads_differ(context, outcomes):
+            context.engine.restart_workers()
+        outcomes.append(stage.run(context))
+    return outcomes
+
+
+def _threads_differ(context: Context, outcomes: Sequence[StageOutcome]) -> bool:
+    """A worker that has trained keeps its thread count; scoring may want another."""
+    trained = any(each.stage == "train" and each.tasks > each.skipped for each in outcomes)
+    return trained and context.config.train.threads != context.config.infer.threads

@@ -1,0 +1,125 @@
+"""The run in one record: cut flow, warnings, versions, ``metrics/summary.json``."""
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kidsclf import __version__
+from kidsclf.pipeline.context import Context, finished_partitions, stage_summary
+from kidsclf.pipeline.products import product_network
+from kidsclf.reduce.summary import CutFlowStep, NetworkResult, RunFacts, build_summary
+from kidsclf.schema import CutCount, CutoutFlag
+from kidsclf.store.receipts import read_receipt
+
+_PACKAGES = (
+    *("numpy", "pyarrow", "astropy", "healpy", "hats", "zarr", "dask", "distributed"),
+    *("dask-jobqueue", "keras", "tensorflow-cpu", "tensorflow", "xgboost-cpu", "matplotlib"),
+)
+
+
+def cut_flow(context: Context) -> list[CutFlowStep]:
+    """List every selection of the run, with what it kept."""
+    flow = [
+        CutFlowStep("ingest", "catalogue", CutCount(*cut))
+        for cut in stage_summary(context, "ingest").facts["cuts"]
+    ]
+    if not context.samples:
+        return flow
+    facts = stage_summary(context, "match").facts
+    for name, matched in facts["matched"].items():
+        cuts = [CutCount(*cut) for cut in facts["cuts"].get(name, [])]
+        flow += [CutFlowStep("match", name, cut) for cut in cuts]
+        if cuts:
+            left = cuts[-1].rows_out
+            radius = context.config.samples[name].radius_arcsec
+            reason = f"no source within {radius:g} arcsec, or the source stands in another sample"
+            flow.append(
+                CutFlowStep("match", name, CutCount("matched", reason, left, left - matched))
+            )
+    return flow
+
+
+def summarise_run(
+    context: Context, steps: Sequence[CutFlowStep], results: Mapping[str, NetworkResult]
+) -> dict[str, Any]:
+    """Build the content of ``metrics/summary.json``.
+
+    Nothing in it depends on when, where or by how many workers the run was done.
+    """
+    ingest = stage_summary(context, "ingest")
+    facts = RunFacts(
+        run={
+            "name": context.config.run.title,
+            "seed": context.config.run.seed,
+            "version": __version__,
+            "survey": context.survey.name,
+        },
+        rows_in=ingest.rows,
+        rows_out=int(ingest.facts["rows_out"]),
+        training_sample=context.config.train.sample,
+        product_network=product_network(context),
+        cut_flow=steps,
+        warnings=warnings_of(context),
+    )
+    rows = int(ingest.facts["rows_out"])
+    summary = build_summary(facts, results)
+    summary["products"] = [
+        {"path": path, "what": what, "rows": rows}
+        for path, what in (
+            ("products/catalog.fits", "FITS binary table; columns after Feng, Table 3"),
+            ("products/catalog", "HATS catalogue, for LSDB and any reader of Parquet"),
+            *((f"scores/{name}", f"what {name} says, HATS") for name in results),
+        )
+    ]
+    return summary
+
+
+def warnings_of(context: Context) -> list[str]:
+    """Say what a reader of the catalogue should know before trusting it."""
+    found = []
+    if context.samples:
+        matched = stage_summary(context, "match").facts["matched"]
+        found += [
+            f"No source of the catalogue stands in the sample {name}."
+            for name, count in matched.items()
+            if not count
+        ]
+    if context.has_images:
+        rows = int(stage_summary(context, "ingest").facts["rows_out"])
+        flagged = _flagged(context)
+        found += [
+            f"{flagged[name]:,} of {rows:,} cutouts: {meaning}."
+            for name, meaning in _MEANING.items()
+            if flagged[name]
+        ]
+    if context.config.train.pretrained is not None:
+        found.append("The networks were trained in another run; this run judges, it did not teach.")
+    return found
+
+
+_MEANING = {
+    "MISSING_TILE": "no tile holds the source, so image networks gave no class",
+    "EDGE": "part of the stamp lies off its tile and is zero",
+    "COARSE": "too bright for steps of a quarter of the sky noise",
+}
+
+
+def _flagged(context: Context) -> dict[str, int]:
+    total = {flag.name or "": 0 for flag in CutoutFlag}
+    for partition in finished_partitions(context):
+        receipt = read_receipt(context.work.receipts, "cutouts", partition.label)
+        for name, count in receipt.facts["flags"].items() if receipt else ():
+            total[name] += count
+    return total
+
+
+def versions() -> dict[str, str]:
+    """List the versions of the program and of what it stands on."""
+    found = {"kidsclf": __version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

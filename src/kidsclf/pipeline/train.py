@@ -1,0 +1,273 @@
+"""Stage ``train``: fit the networks to the training sample, or take those of another run."""
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from kidsclf.config import Config, TrainSettings
+from kidsclf.errors import ConfigError, InputError
+from kidsclf.infer.score import score
+from kidsclf.models.backend import prepare_backend
+from kidsclf.models.description import InputDescription
+from kidsclf.models.files import read_card, save_network
+from kidsclf.models.table import network_entry
+from kidsclf.pipeline.context import (
+    Context,
+    StageOutcome,
+    code_fingerprint,
+    finished_partitions,
+    settings_of,
+    stage_summary,
+    task_fingerprint,
+)
+from kidsclf.pipeline.inputs import LabelledSample, read_labelled
+from kidsclf.pipeline.mapping import Made, Task
+from kidsclf.schema import SPLITS
+from kidsclf.store.layout import WorkDirectory
+from kidsclf.store.publish import published_folder
+from kidsclf.store.receipts import fingerprint
+from kidsclf.store.tables import write_table
+from kidsclf.train.fit import FittedNetwork, fit_network
+from kidsclf.train.split import fold_of, split_of
+
+FINAL = -1
+"""Fold number of the network that classifies the catalogue."""
+
+_TRAIN, _VALIDATION, _TEST = SPLITS
+
+
+def run(context: Context) -> StageOutcome:
+    """Train all networks, and with folds each once without each fold.
+
+    Raises
+    ------
+    InputError
+        When there are no labels to learn from.
+    ConfigError
+        When a network needs images and the run has none.
+    """
+    settings = context.config.train
+    description = describe(context)
+    for name in settings.networks:
+        if network_entry(name).images and not context.has_images:
+            raise ConfigError(
+                f"the network {name!r} needs images, but survey.tiles is empty; give tiles or take "
+                f"it out of train.networks"
+            )
+    if settings.pretrained is not None:
+        tasks = [_adopting(context, name, Path(settings.pretrained)) for name in settings.networks]
+    else:
+        _check_labels(context)
+        tasks = [
+            _fitting(context, name, fold, description)
+            for name in settings.networks
+            for fold in (*range(settings.folds), FINAL)
+        ]
+    return StageOutcome.of("train", context.engine.map(tasks))
+
+
+def describe(context: Context) -> InputDescription:
+    """Say what the run's networks read and answer."""
+    settings = context.config
+    if context.has_images:
+        bands, size = settings.cutouts.bands, settings.cutouts.size_px
+    else:
+        bands, size = (), 0
+    return InputDescription(context.bands, bands, size, settings.train.classes)
+
+
+def images_fingerprint(context: Context) -> str:
+    """Hash the fingerprints of all partitions' cutouts."""
+    return fingerprint(
+        [
+            task_fingerprint(context, "cutouts", partition.label)
+            for partition in finished_partitions(context)
+        ]
+    )
+
+
+def task_name(network: str, fold: int) -> str:
+    """Name the training task of a network and fold."""
+    return network if fold == FINAL else f"{network}-fold-{fold}"
+
+
+def _check_labels(context: Context) -> None:
+    sample = context.config.train.sample
+    if sample not in context.samples:
+        raise ConfigError(
+            f"train.sample = {sample!r} is not among the samples "
+            f"{list(context.samples)}; add [samples.{sample}] or set train.pretrained"
+        )
+    facts = stage_summary(context, "match").facts
+    if not facts["matched"][sample]:
+        steps = facts["cuts"].get(sample, [])
+        cuts = ", ".join(f"{step} cut {cut} of {rows}" for step, _, rows, cut in steps)
+        raise InputError(
+            f"labels of the sample {sample!r} were to be matched within "
+            f"{context.config.samples[sample].radius_arcsec} arcsec, but none fell on a source "
+            f"({cuts or 'the catalogue holds no labels'}); check its tables and coordinates"
+        )
+
+
+def _fitting(context: Context, name: str, fold: int, description: InputDescription) -> Task:
+    settings, entry = context.config.train, network_entry(name)
+    if not entry.images:
+        description = description.without_images()
+    seed = int(fingerprint(context.config.run.seed, name, fold)[:8], 16)
+    made_from = fingerprint(
+        code_fingerprint("train", "models", "features"),
+        stage_summary(context, "ingest").fingerprint,
+        stage_summary(context, "match").fingerprint,
+        images_fingerprint(context) if entry.images else None,
+        settings.sample,
+        settings_of(settings.trees if entry.family == "xgboost" else settings.neural),
+        [settings.validation_fraction, settings.test_fraction, settings.folds, settings.threads],
+        description.as_dict(),
+        seed,
+        context.config.infer.backend,
+    )
+    return Task(
+        "train",
+        task_name(name, fold),
+        made_from,
+        train_network,
+        (context.work, name, fold, description, context.config, seed, made_from),
+    )
+
+
+def _adopting(context: Context, name: str, folder: Path) -> Task:
+    card = folder / name / "card.json"
+    text = card.read_text(encoding="utf-8") if card.exists() else ""
+    if not text:
+        raise ConfigError(
+            f"train.pretrained = {folder} was to hold the network {name!r}, but {card} is not "
+            f"there; give the 'models' folder of a finished run"
+        )
+    return Task(
+        "train",
+        name,
+        fingerprint("pretrained", text),
+        adopt_network,
+        (context.work, name, folder / name, describe(context)),
+    )
+
+
+def train_network(
+    work: WorkDirectory,
+    name: str,
+    fold: int,
+    description: InputDescription,
+    config: Config,
+    seed: int,
+    made_from: str,
+) -> Made:
+    """Fit one network and publish it; with a fold, also its scores of that fold."""
+    entry, settings = network_entry(name), config.train
+    if entry.family == "keras":
+        prepare_backend(config.infer.backend, settings.threads)
+    sample = read_labelled(work, settings.sample, description)
+    split = splits(sample.names, settings, fold)
+    parts = {which: np.flatnonzero(split == which) for which in SPLITS}
+    fitted = fit_network(
+        entry,
+        description,
+        sample.labelled.take(parts[_TRAIN]),
+        sample.labelled.take(parts[_VALIDATION]),
+        settings,
+        seed=seed,
+    )
+    path = work.model(name) if fold == FINAL else work.fold_model(name, fold)
+    with published_folder(path) as folder:
+        save_network(
+            fitted.network,
+            folder,
+            settings=settings.model_dump(mode="json"),
+            seed=seed,
+            fingerprint=made_from,
+            scores=fitted.scores,
+        )
+        write_table(folder / "history.parquet", _history(fitted, name, fold))
+        if fold != FINAL:
+            _write_fold_scores(folder, fitted, sample, parts[_TEST], config.infer.batch_size)
+    rows = len(parts[_TRAIN]) + len(parts[_VALIDATION])
+    return Made(rows, (path,), {"scores": dict(fitted.scores)})
+
+
+def splits(
+    names: NDArray[np.object_], settings: TrainSettings, fold: int = FINAL
+) -> NDArray[np.str_]:
+    """Say which sources train, validate and test, str array (n,).
+
+    Without folds the hash of each name decides. With folds, the fold is the test sample; the
+    network of everything (``FINAL``) has none.
+    """
+    if not settings.folds:
+        return split_of(
+            names,
+            validation_fraction=settings.validation_fraction,
+            test_fraction=settings.test_fraction,
+        )
+    split = split_of(names, validation_fraction=settings.validation_fraction, test_fraction=0.0)
+    if fold != FINAL:
+        split[fold_of(names, settings.folds) == fold] = _TEST
+    return split
+
+
+def _history(fitted: FittedNetwork, name: str, fold: int) -> pa.Table:
+    table = pa.Table.from_pylist([asdict(row) for row in fitted.history])
+    table = table.add_column(0, "fold", pa.array([fold] * table.num_rows, pa.int64()))
+    return table.add_column(0, "network", pa.array([name] * table.num_rows, pa.string()))
+
+
+def _write_fold_scores(
+    folder: Path,
+    fitted: FittedNetwork,
+    sample: LabelledSample,
+    rows: NDArray[np.int64],
+    batch_size: int,
+) -> None:
+    """Keep what the network says of the fold it has not seen, with the labels."""
+    held_out = sample.labelled.take(rows)
+    scores = score(fitted.network, held_out.inputs, batch_size=batch_size)
+    magnitudes = held_out.inputs.magnitudes
+    table = pa.table(
+        {
+            "name": pa.array(sample.names[rows], pa.string()),
+            "code": held_out.codes,
+            "probabilities": pa.FixedSizeListArray.from_arrays(
+                pa.array(scores.probabilities.reshape(-1)), len(scores.classes)
+            ),
+            "magnitudes": pa.FixedSizeListArray.from_arrays(
+                pa.array(magnitudes.reshape(-1)), magnitudes.shape[1]
+            ),
+        }
+    )
+    write_table(folder / "scores.parquet", table)
+
+
+def adopt_network(
+    work: WorkDirectory, name: str, source: Path, description: InputDescription
+) -> Made:
+    """Copy a trained network into this run.
+
+    Raises
+    ------
+    ConfigError
+        When it was trained on other bands, stamps or classes than this run has.
+    """
+    entry = network_entry(name)
+    wanted = description if entry.images else description.without_images()
+    found = read_card(source).description
+    if found != wanted:
+        raise ConfigError(
+            f"the network at {source} reads {found.as_dict()}, but this run has "
+            f"{wanted.as_dict()}; use a network trained on the same bands, stamps and classes"
+        )
+    path = work.model(name)
+    with published_folder(path) as folder:
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+    return Made(0, (path,), {"scores": dict(read_card(path).scores)})
