@@ -1,0 +1,28 @@
+"""What all tests share: the folder of real survey data, and the warnings that are not ours."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+TOLERATED_WARNINGS = (
+    # lsdb's dependencies still set an option that pandas 3 made a no-op, when they are imported
+    "ignore:The 'mode.chained_assignment' option is deprecated",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for line in TOLERATED_WARNINGS:
+        config.addinivalue_line("filterwarnings", line)
+
+
+@pytest.fixture(scope="session")
+def survey_data() -> Path:
+    """Folder of real survey files; tests that need it skip where it is absent."""
+    named = os.environ.get("KIDSCLF_TEST_DATA")
+    folder = Path(named) if named else CHECKOUT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no survey data in {folder}; set KIDSCLF_TEST_DATA to the folder of them")
+    return folder.resolve()
