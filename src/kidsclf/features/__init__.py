@@ -1,0 +1,1 @@
+"""What networks read: colours and stretched stamps."""

@@ -1,0 +1,100 @@
+"""Stamps as an image network reads them: one array, channels last, and its noise level."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kidsclf.errors import InputError
+
+NOISE_STAMPS = 2048
+"""Stamps that the noise level is measured on: 3 million pixels of 41 x 41 give it to 0.1 %."""
+
+MAD_TO_SIGMA = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
+
+
+def stack_stamps(images: Mapping[str, Any], bands: Sequence[str]) -> Any:
+    """Join the stamps of several bands along a last axis.
+
+    Parameters
+    ----------
+    images : mapping of band to float32 array (n, size, size)
+        Maggies; all-NaN where a source has no image.
+    bands : sequence of str
+        The channels wanted, in order; at least one.
+
+    Returns
+    -------
+    float32 array (n, size, size, len(bands))
+        A view without a copy if there is one band.
+
+    Raises
+    ------
+    InputError
+        If a band has no stamps.
+    """
+    missing = [band for band in bands if band not in images]
+    if missing:
+        raise InputError(
+            f"the network needs stamps in band {missing[0]!r}, but only those in "
+            f"{', '.join(images) or 'no band'} are here; add it to cutouts.bands"
+        )
+    stamps = [images[band] for band in bands]
+    if len(stamps) == 1:
+        return stamps[0][..., None]
+    return stamps[0].__array_namespace__().stack(stamps, axis=-1)
+
+
+def has_image(stamps: Any) -> Any:
+    """Say which stamps can be shown to a network.
+
+    Parameters
+    ----------
+    stamps : float32 array (n, size, size, channels)
+        Maggies.
+
+    Returns
+    -------
+    bool array (n,)
+        False where any pixel of any channel is NaN or infinite.
+    """
+    xp = stamps.__array_namespace__()
+    return xp.all(xp.isfinite(stamps), axis=(1, 2, 3))
+
+
+def pixel_noise(stamps: Any) -> Any:
+    """Measure the noise of a pixel, which sets where the stretch of a network turns over.
+
+    The median absolute deviation, scaled to a standard deviation, of all pixels of the first
+    ``NOISE_STAMPS`` usable stamps. Sources cover few of the pixels, and the median ignores them.
+
+    Parameters
+    ----------
+    stamps : float32 array (n, size, size, channels)
+        Maggies.
+
+    Returns
+    -------
+    float32 array (channels,)
+        Maggies; positive.
+
+    Raises
+    ------
+    InputError
+        If no stamp is usable or a channel does not vary.
+    """
+    xp = stamps.__array_namespace__()
+    sample = stamps[has_image(stamps)][:NOISE_STAMPS]
+    pixels = xp.reshape(sample, (-1, stamps.shape[-1]))
+    if len(pixels) == 0:
+        raise InputError(
+            f"the noise of {len(stamps)} stamps was asked for, but none is free of NaN; "
+            "check that the image tiles cover the labelled sources"
+        )
+    deviation = xp.abs(pixels - xp.median(pixels, axis=0))
+    noise = MAD_TO_SIGMA * xp.median(deviation, axis=0)
+    if not bool(xp.all(noise > 0)):
+        raise InputError(
+            f"the noise of {len(sample)} stamps was asked for, but more than half of the pixels "
+            "of a band are equal; check that band's image tiles"
+        )
+    return xp.asarray(noise, dtype=xp.float32)

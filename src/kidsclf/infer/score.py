@@ -1,0 +1,102 @@
+"""Asks a network about the sources of a partition."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kidsclf.errors import PlanError
+from kidsclf.features.colours import photometry_features
+from kidsclf.features.images import has_image, stack_stamps
+from kidsclf.models.description import InputDescription
+from kidsclf.models.network import Network
+from kidsclf.schema import Inputs, Scores
+
+UNCLASSIFIED = -1
+"""Code of a source that the network could say nothing of."""
+
+
+def score(network: Network, inputs: Inputs, *, batch_size: int) -> Scores:
+    """Score sources; the answer for each is the same bits whatever stands beside it.
+
+    Batches have one shape, the last one padded, so a source's answer depends neither on its
+    place nor on the partition that it came with.
+
+    Parameters
+    ----------
+    network : Network
+    inputs : Inputs
+        n sources in the bands that the network was trained on.
+    batch_size : int
+        Rows computed at once.
+
+    Returns
+    -------
+    Scores
+        In the order of the rows. A source without any magnitude, or without a stamp where the
+        network needs one, has NaN probabilities and class code -1.
+
+    Raises
+    ------
+    PlanError
+        If the inputs have other bands or stamps of another size than the network.
+    """
+    description = network.description
+    _check(inputs, description)
+    usable = np.isfinite(inputs.magnitudes).any(axis=1)
+    stamps = None
+    if description.image_bands:
+        stamps = stack_stamps(inputs.images, description.image_bands)
+        usable &= has_image(stamps)
+        stamps = stamps if usable.all() else stamps[usable]
+    photometry = photometry_features(inputs.magnitudes)
+    probabilities = np.full((len(inputs), len(description.classes)), np.nan, dtype=np.float32)
+    if usable.any():
+        probabilities[usable] = network.predict(photometry[usable], stamps, batch_size)
+    return summarise(probabilities, description.classes)
+
+
+def summarise(probabilities: NDArray[np.float32], classes: tuple[str, ...]) -> Scores:
+    """Derive class, largest probability and entropy from probabilities.
+
+    Parameters
+    ----------
+    probabilities : float32 array (n, classes)
+        Within [0, 1]; a row of NaN is a source without an answer.
+    classes : tuple of str
+
+    Returns
+    -------
+    Scores
+        Entropy is Shannon's, -sum p ln p (nats; Shannon 1948, Bell Syst. Tech. J. 27, 379),
+        between 0 and ln(classes). Of equally probable classes the first is taken.
+
+    Examples
+    --------
+    >>> summarise(np.array([[0.5, 0.5]], np.float32), ("STAR", "QSO")).entropy.round(3).tolist()
+    [0.6930000185966492]
+    """
+    answered = np.isfinite(probabilities).all(axis=1)
+    codes = np.where(answered, np.argmax(probabilities, axis=1), UNCLASSIFIED)
+    p = probabilities.astype(np.float64)
+    entropy = -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1)
+    return Scores(
+        probabilities=probabilities,
+        codes=codes.astype(np.int64),
+        p_max=probabilities.max(axis=1),
+        entropy=np.maximum(entropy, 0.0).astype(np.float32),
+        classes=classes,
+    )
+
+
+def _check(inputs: Inputs, description: InputDescription) -> None:
+    if inputs.bands != description.bands:
+        raise PlanError(
+            f"a network of the bands {' '.join(description.bands)} was asked about sources with "
+            f"{' '.join(inputs.bands)}; train it on this survey"
+        )
+    for band in description.image_bands:
+        sizes = inputs.images[band].shape[1:] if band in inputs.images else ()
+        if sizes and set(sizes) != {description.size_px}:
+            raise PlanError(
+                f"a network of {description.size_px} pixel stamps was asked about stamps of "
+                f"{sizes[0]} x {sizes[1]}; set cutouts.size_px = {description.size_px}"
+            )

@@ -1,0 +1,163 @@
+"""A network's folder: the model file and ``card.json``, which says what it is.
+
+The card is read first and without any framework, so a report costs no import of Keras.
+"""
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kidsclf.errors import StoreError
+from kidsclf.models.description import InputDescription
+from kidsclf.models.network import Network
+from kidsclf.models.table import network_entry
+
+CARD = "card.json"
+FORMAT = 1
+"""Of the card; a reader refuses a later one."""
+
+_PACKAGES = (
+    "kidsclf",
+    "keras",
+    "tensorflow-cpu",
+    "tensorflow",
+    "jax",
+    "torch",
+    "numpy",
+    "xgboost-cpu",
+    "xgboost",
+)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of a trained network.
+
+    Attributes
+    ----------
+    network, task, paper : str
+        Of the table of networks.
+    description : InputDescription
+    settings : mapping
+        Those that it was trained with.
+    seed : int
+    fingerprint : str
+        Of the sample that it was trained on.
+    scores : mapping of str to float
+        Rows of each sample, best epoch, loss (nats) and accuracy on the validation sample.
+    parameters, multiply_adds : int or None
+        Size, and cost of one source; None for trees.
+    versions : mapping of str to str
+        Packages installed at the time.
+    """
+
+    network: str
+    task: str
+    paper: str
+    description: InputDescription
+    settings: Mapping[str, Any]
+    seed: int
+    fingerprint: str
+    scores: Mapping[str, float]
+    parameters: int | None
+    multiply_adds: int | None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def save_network(
+    network: Network,
+    directory: Path,
+    *,
+    settings: Mapping[str, Any],
+    seed: int,
+    fingerprint: str,
+    scores: Mapping[str, float],
+) -> Card:
+    """Write the model file and the card into a directory that exists.
+
+    Parameters
+    ----------
+    network : Network
+    directory : Path
+        Unpublished: the files are written in place, so the caller renames the folder.
+    settings, seed, fingerprint, scores
+        As ``Card`` has them; values that JSON can hold.
+    """
+    network.write(directory)
+    card = Card(
+        network=network.entry.name,
+        task=network.entry.task,
+        paper=network.entry.paper,
+        description=network.description,
+        settings=settings,
+        seed=seed,
+        fingerprint=fingerprint,
+        scores=scores,
+        parameters=network.parameters,
+        multiply_adds=network.multiply_adds,
+        versions=_versions(),
+    )
+    record = {"format": FORMAT, **asdict(card), "description": network.description.as_dict()}
+    text = json.dumps(record, indent=2, allow_nan=False)
+    (directory / CARD).write_text(text + "\n", encoding="utf-8")
+    return card
+
+
+def read_card(directory: Path) -> Card:
+    """Read what a folder's network is.
+
+    Raises
+    ------
+    StoreError
+        If there is no card, or not one of this format.
+    """
+    path = directory / CARD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record.pop("format") != FORMAT:
+            raise ValueError("it is of another format")
+        record["description"] = InputDescription.from_dict(record["description"])
+        return Card(**record)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(
+            f"the network's card {path} was asked for, but it cannot be read ({error}); "
+            "train the network again"
+        ) from error
+
+
+def load_network(directory: Path) -> Network:
+    """Load a network without executing anything that its files hold.
+
+    For a Keras network, ``prepare_backend`` comes first.
+
+    Raises
+    ------
+    StoreError
+        If a file is missing, damaged, or asks for code of its own.
+    ConfigError
+        If the card names a network that the table no longer holds.
+    """
+    card = read_card(directory)
+    entry = network_entry(card.network)
+    # Each family brings a heavy library, so it is imported where a network of it is loaded.
+    if entry.family == "xgboost":
+        from kidsclf.models.trees import read_trees  # noqa: PLC0415
+
+        return read_trees(entry, card.description, directory)
+    from kidsclf.models.neural import read_neural  # noqa: PLC0415
+
+    return read_neural(entry, card.description, directory)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
