@@ -10,6 +10,10 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 TOLERATED_WARNINGS = (
     # lsdb's dependencies still set an option that pandas 3 made a no-op, when they are imported
     "ignore:The 'mode.chained_assignment' option is deprecated",
+    # Keras on TensorFlow 2.21 calls NumPy 2's __array__ the old way when it saves and loads
+    "ignore:__array__ implementation:DeprecationWarning",
+    # nested-pandas, under lsdb's cone search, uses a keyword that pandas 3.1 deprecates
+    "ignore:The inplace keyword in NestedFrame",
 )
 
 

@@ -13,6 +13,7 @@ from kidsclf.config import Config
 from kidsclf.errors import StoreError
 from kidsclf.pipeline.mapping import Engine, Mapped
 from kidsclf.sky.partition import Partition
+from kidsclf.store.catalogue import in_sky_order
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.receipts import Receipt, read_receipt
 from kidsclf.surveys.column_map import ColumnMap
@@ -97,11 +98,11 @@ def finished_partitions(context: Context) -> dict[Partition, Receipt]:
     """
     summary = stage_summary(context, "ingest")
     found: dict[Partition, Receipt] = {}
-    for label in summary.facts["partitions"]:
-        receipt = read_receipt(context.work.receipts, "ingest", label)
+    for partition in in_sky_order(map(Partition.parse, summary.facts["partitions"])):
+        receipt = read_receipt(context.work.receipts, "ingest", partition.label)
         if receipt is None:
             raise _lacking(context, "ingest")
-        found[Partition.parse(label)] = receipt
+        found[partition] = receipt
     return found
 
 

@@ -1,0 +1,120 @@
+"""Small surveys and the command, for tests of whole runs."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from work_directories import COMMAND
+
+CONFIG = """
+[run]
+title = "test"
+seed = 3
+[survey]
+preset = "sdss_photometry"
+catalogue = ["catalogue-*.parquet"]
+[ingest]
+max_rows = 400
+chunk_rows = 700
+[samples.sdss]
+preset = "sdss_photometry"
+[train]
+networks = ["xgboost"]
+[train.trees]
+trees = 8
+depth = 3
+[reduce]
+magnitude_low = 16.0
+magnitude_high = 24.0
+magnitude_step = 1.0
+gallery = 2
+"""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., Finished]:
+    """Run the command as a user does, in a process of its own."""
+
+    def run(*arguments: object, timeout: float = 300.0) -> Finished:
+        done = subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env={**os.environ, "COLUMNS": "100"},
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+def sources(rng: np.random.Generator, n: int) -> pa.Table:
+    """Draw sources of three kinds round RA 0 and at the north pole; five bands and a class."""
+    kind = rng.choice(3, n, p=[0.3, 0.2, 0.5])
+    centres = np.array(
+        [[1.4, 0.5, 0.2, 0.1], [0.2, 0.1, 0.1, 0.0], [1.6, 0.9, 0.4, 0.3]]  # star, quasar, galaxy
+    )
+    colours = centres[kind] + rng.normal(0, 0.25, (n, 4))
+    r = rng.uniform(16, 24, n)
+    magnitudes = np.stack(
+        [r + colours[:, 0] + colours[:, 1], r + colours[:, 1], r, r - colours[:, 2]], axis=1
+    )
+    magnitudes = np.column_stack([magnitudes, magnitudes[:, 3] - colours[:, 3]])
+    magnitudes[rng.random((n, 5)) < 0.01] = -9999.0
+    polar = rng.random(n) < 0.3
+    ra = np.where(polar, rng.uniform(0, 360, n), rng.uniform(-2, 2, n) % 360.0)
+    dec = np.where(polar, 90 - 2 * np.sqrt(rng.random(n)), rng.uniform(-2, 2, n))
+    columns = {"ra": ra, "dec": dec}
+    columns |= {band: magnitudes[:, k] for k, band in enumerate("ugriz")}
+    columns["class"] = np.array(["STAR", "QSO", "GALAXY"])[kind]
+    columns["redshift"] = rng.uniform(0, 2, n)
+    return pa.table(columns)
+
+
+@pytest.fixture(scope="session")
+def small_survey(tmp_path_factory) -> Path:
+    """A survey of two Parquet files, 3,000 rows, and its configuration ``run.toml``."""
+    folder = tmp_path_factory.mktemp("survey")
+    rng = np.random.default_rng(11)
+    for number, rows in enumerate((1800, 1200)):
+        pq.write_table(sources(rng, rows), folder / f"catalogue-{number}.parquet")
+    (folder / "run.toml").write_text(CONFIG)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def workers() -> Iterator[str]:
+    """A running cluster of two worker processes; gives its scheduler's address."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture(scope="session")
+def finished_run(small_survey, command, tmp_path_factory) -> Path:
+    """The work directory of an undisturbed run over the small survey."""
+    work = tmp_path_factory.mktemp("run") / "work"
+    done = command(
+        small_survey / "run.toml", "--workdir", work, "--set", "cluster.dashboard_port=0"
+    )
+    assert done.code == 0, done.err
+    return work

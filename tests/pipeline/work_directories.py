@@ -1,0 +1,22 @@
+"""What tests read out of a work directory."""
+
+import json
+import sys
+from pathlib import Path
+
+COMMAND = (sys.executable, "-m", "kidsclf.run")
+
+
+def summary_of(work: Path) -> dict:
+    """Read ``metrics/summary.json``."""
+    return json.loads((work / "metrics/summary.json").read_text())
+
+
+def science_of(work: Path) -> dict[str, bytes]:
+    """Read every file whose bytes must not depend on how a run went."""
+    found = {}
+    for folder in ("catalog", "samples", "scores", "products", "metrics"):
+        for path in sorted((work / folder).rglob("*")):
+            if path.is_file() and path.name != "stages.parquet":
+                found[str(path.relative_to(work))] = path.read_bytes()
+    return found
