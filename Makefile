@@ -71,9 +71,9 @@ distclean: clean ## clean, and remove .venv
 
 # survey.json is the last file that the mock writes, so it stands for the whole survey
 $(DEMO_SURVEY)/survey.json: $(MOCK_SOURCES) | $(INSTALLED)
-	@echo "== demo: drawing a synthetic survey of 0.4 square degrees into $(DEMO_SURVEY)"
+	@echo "== demo: drawing a synthetic survey of 0.3 square degrees into $(DEMO_SURVEY)"
 	@rm -rf $(DEMO_SURVEY)
-	@$(BIN)/python -m kidsclf.mock $(DEMO_SURVEY) --area 0.4 --seed 1 --labelled 5000 --workers "$$(nproc)"
+	@$(BIN)/python -m kidsclf.mock $(DEMO_SURVEY) --area 0.3 --seed 1 --labelled 4500 --compress --workers "$$(nproc)"
 
 $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "== environment: installing kidsclf and its dependencies into $(VENV) (one to five minutes)"

@@ -6,9 +6,9 @@ file are read from that file's folder; those given with ``--set`` from the curre
 
 import difflib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -120,6 +120,9 @@ class NeuralSettings(Section):
     batch_size: Positive = 128
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
     l2: Annotated[float, Field(ge=0)] = 1e-3
+    weight_average: Fraction = 0.0
+    """Decay a step of an exponential mean of the weights, which is then judged and kept instead
+    of the last weights (Polyak & Juditsky 1992); 0 is none, as Feng."""
 
 
 class TreeSettings(Section):
@@ -308,17 +311,49 @@ def _anchored(value: Any, folder: Path, *, one: bool) -> Any:
 
 
 def _explain(error: ValidationError, source: str) -> str:
-    first = error.errors()[0]
+    """Put the first complaint in a sentence; a misspelt key comes before what it left missing."""
+    found = error.errors()
+    first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = _known_keys(first["loc"][:-1])
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
-        return f"{source} asks for {where}, which is not a setting; {hint}"
+        return f"{source} asks for {where}, which is not a setting; {_advice(first['loc'])}"
     if first["type"] == "missing":
         return f"{source} lacks {where}, which a run cannot do without; add it"
-    found = repr(first["input"])[:80]
-    return f"{source} sets {where} = {found}: {first['msg'].lower()}; correct that value"
+    value = f"{first['input']!r:.80}"
+    if first["type"] == "model_type":
+        keys = ", ".join(f"{where}.{key}" for key in _known_keys(first["loc"]))
+        return f"{source} sets {where} = {value}, but that is a section; set one of {keys}"
+    reason = first["msg"].removeprefix("Value error, ").lower()
+    return f"{source} sets {where} = {value}: {reason}; correct that value"
+
+
+def _advice(loc: tuple[int | str, ...]) -> str:
+    """Name the settings that may have been meant: in that section, or of that name elsewhere."""
+    key, section = str(loc[-1]), ".".join(str(part) for part in loc[:-1])
+    known = _known_keys(loc[:-1])
+    paths = list(_setting_paths(Config))
+    meant = [path for path in paths if path.rpartition(".")[2] == key]
+    if not meant:
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+        meant = [f"{section}.{near[0]}" if section else near[0]] if near else []
+    if not meant:
+        names = [path.rpartition(".")[2] for path in paths]
+        near = difflib.get_close_matches(key, names, n=1, cutoff=0.75)
+        meant = [path for path in paths if path.rpartition(".")[2] in near]
+    if meant:
+        return f"did you mean {' or '.join(meant)}?"
+    return f"known {'keys there' if section else 'sections'} are {', '.join(known)}"
+
+
+def _setting_paths(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """List all settings with their sections, e.g. ``train.neural.epochs``."""
+    for name, field in section.model_fields.items():
+        path, kind = f"{prefix}{name}", field.annotation
+        yield path
+        if get_origin(kind) is dict:
+            path, kind = f"{path}.NAME", get_args(kind)[1]
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _setting_paths(kind, f"{path}.")
 
 
 def _known_keys(loc: tuple[int | str, ...]) -> list[str]:

@@ -4,6 +4,7 @@ Schedulers and dashboards of ``local`` and ``cuda`` listen on loopback only.
 """
 
 import importlib
+import multiprocessing
 import shlex
 import socket
 import sys
@@ -20,6 +21,7 @@ from kidsclf.errors import ClusterError
 
 KINDS = ("local", "cuda", "slurm")
 _LOOPBACK = "127.0.0.1"
+_CLOSE_SECONDS = 20.0
 
 
 @contextmanager
@@ -71,12 +73,22 @@ def open_cluster(
             _await_workers(client, settings)
             yield client
         finally:
-            # A worker that does not end in time is killed by its nanny; that must not hide the
-            # error that ended the run.
-            with suppress(TimeoutError):
-                client.close()
-            with suppress(TimeoutError):
-                cluster.close()
+            _close(client, cluster)
+
+
+def _close(client: Client, cluster: Any) -> None:
+    """Close in bounded time: everything that counts is on disk by now.
+
+    A nanny that was just giving a killed worker a new process can wait for it for ever.
+    """
+    with suppress(TimeoutError):
+        client.close(timeout=_CLOSE_SECONDS)
+    try:
+        cluster.close(timeout=_CLOSE_SECONDS)
+    except TimeoutError:
+        for process in multiprocessing.active_children():
+            if process.name.startswith("Dask Worker process"):
+                process.kill()
 
 
 def _local(settings: ClusterSettings, scratch: Path, _environment: Mapping[str, str]) -> Any:

@@ -7,6 +7,9 @@ so a worker calls ``prepare_backend`` first and once.
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 from kidsclf.errors import ConfigError, PlanError
@@ -42,7 +45,8 @@ def prepare_backend(backend: Backend, threads: int) -> None:
             "process"
         )
     try:
-        importlib.import_module(backend)
+        with _quiet_start():
+            importlib.import_module(backend)
     except ImportError as error:
         raise ConfigError(
             f"infer.backend = {backend!r} was asked for, but that package is not installed; "
@@ -52,6 +56,23 @@ def prepare_backend(backend: Backend, threads: int) -> None:
         _prepare_tensorflow(threads)
     elif backend == "torch":
         _prepare_torch(threads)
+
+
+@contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Keep what native libraries write while they load from the terminal.
+
+    TensorFlow greets on file descriptor 2 before its own log level counts. An error to import
+    still comes as an exception.
+    """
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _prepare_tensorflow(threads: int) -> None:

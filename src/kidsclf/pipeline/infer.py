@@ -102,6 +102,7 @@ def _tasks(context: Context, name: str) -> list[Task]:
                 score_partition,
                 arguments,
                 receipt.rows,
+                name,
             )
         )
     return tasks

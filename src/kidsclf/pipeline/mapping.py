@@ -39,6 +39,8 @@ class Task:
     arguments: tuple[Any, ...]
     rows: int = 0
     """Expected rows, for the progress line."""
+    about: str = ""
+    """What the progress line calls it beside the stage: a network, a sample."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,9 @@ class Engine:
                 receipts[task.name] = kept
         todo = [task for task in tasks if task.name not in receipts]
         if tasks:
-            self._watcher.start(
-                tasks[0].stage, len(todo), len(receipts), sum(task.rows for task in todo)
-            )
+            title = f"{tasks[0].stage} {tasks[0].about}".strip()
+            rows = sum(task.rows for task in todo)
+            self._watcher.start(title, len(todo), len(receipts), rows)
         try:
             for receipt in self._perform(todo):
                 receipts[receipt.task] = receipt

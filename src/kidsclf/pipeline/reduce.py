@@ -111,7 +111,15 @@ def _tasks(context: Context, name: str, asked: Questions) -> list[Task]:
             context.survey.reference_band,
         )
         tasks.append(
-            Task("reduce", task, fingerprint(*made_from), reduce_partition, arguments, receipt.rows)
+            Task(
+                "reduce",
+                task,
+                fingerprint(*made_from),
+                reduce_partition,
+                arguments,
+                receipt.rows,
+                name,
+            )
         )
     return tasks
 

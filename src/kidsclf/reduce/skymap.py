@@ -17,7 +17,7 @@ from kidsclf.reduce.context import Context
 from kidsclf.reduce.law import Reduction, State, fixed_point
 from kidsclf.sky.partition import INDEX_ORDER
 
-FINEST_ORDER = 8
+FINEST_ORDER = 10
 """Cells of 0.05 square degrees: a field of one square degree still has some twenty."""
 
 MOST_CELLS = 3000
