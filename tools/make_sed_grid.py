@@ -37,11 +37,12 @@ GALAXIES = (
 GALAXY_REDSHIFTS = np.arange(0.0, 3.001, 0.02)
 GALAXY_DUST = np.array([0.0, 0.15, 0.3, 0.6])  # E(B-V), Calzetti
 
-DWARFS = tuple(
-    "b8v b9v a0v a2v a3v a5v a7v f0v f2v f5v f6v f8v g0v g2v g5v g8v k0v k2v k3v k4v k5v k7v "
-    "m0v m1v m2v m2p5v m3v m4v m5v m6v".split()
-)
-GIANTS = tuple("g5iii g8iii k0iii k1iii k2iii k3iii k4iii k5iii m0iii".split())
+DWARFS = (
+    "b8v", "b9v", "a0v", "a2v", "a3v", "a5v", "a7v", "f0v", "f2v", "f5v", "f6v", "f8v", "g0v",
+    "g2v", "g5v", "g8v", "k0v", "k2v", "k3v", "k4v", "k5v", "k7v", "m0v", "m1v", "m2v", "m2p5v",
+    "m3v", "m4v", "m5v", "m6v",
+)  # fmt: skip
+GIANTS = ("g5iii", "g8iii", "k0iii", "k1iii", "k2iii", "k3iii", "k4iii", "k5iii", "m0iii")
 WHITE_DWARF_LOG_T = np.linspace(np.log10(6000.0), np.log10(35_000.0), 24)
 
 QUASAR_REDSHIFTS = np.arange(0.0, 5.301, 0.02)
@@ -155,10 +156,8 @@ def galaxy_tables(folder: Path, filters: Array) -> tuple[Array, Array]:
             dust = 10 ** (-0.4 * GALAXY_DUST[:, None] * calzetti(rest))
             mags = magnitudes((seen * dust) @ filters.T)
             colours[t, j] = mags - mags[:, r : r + 1]
-            k_r[t, j] = mags[:, r] - 2.5 * np.log10(1.0 + z) - (k_r[t, 0] if j else mags[:, r])
-            if j == 0:
-                k_r[t, 0] = mags[:, r]
-        k_r[t, 0] = 0.0
+            k_r[t, j] = mags[:, r] - 2.5 * np.log10(1.0 + z)
+        k_r[t] -= k_r[t, 0].copy()
     return colours, k_r
 
 
@@ -219,7 +218,9 @@ def quasar_tables(filters: Array) -> dict[str, Array]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seds", type=Path, required=True, help="folder with cosmos/, pickles/")
-    parser.add_argument("--filters", type=Path, required=True, help="folder with u.ecsv ... Ks.ecsv")
+    parser.add_argument(
+        "--filters", type=Path, required=True, help="folder of u.ecsv, ..., Ks.ecsv"
+    )
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     filters = read_filters(args.filters)
