@@ -5,16 +5,18 @@ import logging
 import os
 import shutil
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
 from kidsclf import __version__
-from kidsclf.cluster.open import KINDS, open_cluster
+from kidsclf.cluster.open import KINDS, check_kind, open_cluster
 from kidsclf.config import Config, load_config
 from kidsclf.errors import ConfigError, KidsclfError
 from kidsclf.pipeline.context import Context
@@ -23,12 +25,14 @@ from kidsclf.pipeline.plan import (
     STAGES,
     Stage,
     check_memory,
+    check_networks,
     choose_stages,
     memory_gib,
     run_stages,
 )
 from kidsclf.pipeline.progress import ProgressLine, duration
 from kidsclf.store.layout import WorkDirectory
+from kidsclf.store.lock import locked
 from kidsclf.store.publish import remove_unfinished
 from kidsclf.store.tables import read_json, write_text
 from kidsclf.surveys.column_map import ColumnMap
@@ -96,6 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
+    logging.getLogger("distributed").setLevel(logging.ERROR)
     options = build_parser().parse_args(arguments)
     try:
         return _run(options)
@@ -118,21 +123,30 @@ def _run(options: argparse.Namespace) -> int:
     stages = choose_stages(options.stages.split(",") if options.stages else None)
     survey = load_column_map(config.survey.preset)
     samples = {name: load_column_map(each.preset) for name, each in config.samples.items()}
+    check_kind(config.cluster)
     check_memory(config, len(survey.bands), stages)
+    check_networks(config, survey, samples, stages)
     _check_inputs(config, stages)
     work = WorkDirectory(options.workdir.resolve())
     if options.dry_run:
         _print_plan(config, survey, stages, work)
         return 0
-    _prepare(work, config, fresh=options.fresh)
-    print(f"kidsclf {__version__}: {config.run.title}")
-    with open_cluster(
-        config.cluster, scratch=work.root / "scratch", environment=_worker_environment(config)
-    ) as client:
+    _check_work_directory(work, fresh=options.fresh)
+    print(f"kidsclf {__version__}: {config.run.title}", flush=True)
+    with (
+        locked(work.root),
+        _scratch(work) as scratch,
+        open_cluster(
+            config.cluster,
+            scratch=scratch,
+            logs=work.logs,
+            environment=_worker_environment(config),
+        ) as client,
+    ):
+        _prepare(work, config, fresh=options.fresh)
         engine = Engine(client, work, ProgressLine(sys.stderr))
         print(f"{engine.workers} workers ({config.cluster.kind}), dashboard {engine.dashboard}")
         run_stages(Context(config, work, survey, samples, engine), stages)
-    shutil.rmtree(work.root / "scratch", ignore_errors=True)
     _print_result(work, time.monotonic() - started)
     return 0
 
@@ -179,20 +193,44 @@ def _worker_environment(config: Config) -> dict[str, str]:
     }
 
 
-def _prepare(work: WorkDirectory, config: Config, *, fresh: bool) -> None:
-    if fresh and work.root.exists():
-        if any(work.root.iterdir()) and not work.settings.exists():
-            raise ConfigError(
-                f"--fresh would empty {work.root}, but no run.toml says that it is a work "
-                f"directory of kidsclf; choose another --workdir or remove it yourself"
-            )
-        shutil.rmtree(work.root)
+def _check_work_directory(work: WorkDirectory, *, fresh: bool) -> None:
+    """Make sure that there is a folder to write to, and that ``--fresh`` empties only our own."""
     try:
         work.root.mkdir(parents=True, exist_ok=True)
+        foreign = fresh and any(work.root.iterdir()) and not work.settings.exists()
+        with tempfile.TemporaryFile(dir=work.root):
+            pass
     except OSError as error:
         raise ConfigError(
-            f"--workdir {work.root} cannot be made ({error.strerror}); choose another"
+            f"--workdir {work.root} was to be written to, but that is not possible "
+            f"({error.strerror}); choose another"
         ) from error
+    if foreign:
+        raise ConfigError(
+            f"--fresh would empty {work.root}, but no run.toml says that it is a work "
+            f"directory of kidsclf; choose another --workdir or remove it yourself"
+        )
+
+
+@contextmanager
+def _scratch(work: WorkDirectory) -> Iterator[Path]:
+    """Hand out the folder of the workers' own files; nothing of it stays, however the run ends."""
+    try:
+        yield work.scratch
+    finally:
+        shutil.rmtree(work.scratch, ignore_errors=True)
+        with suppress(OSError):  # a run that never began leaves no empty folder
+            work.root.rmdir()
+
+
+def _prepare(work: WorkDirectory, config: Config, *, fresh: bool) -> None:
+    """Take the folder over; only now, so that a cluster that does not open costs nothing."""
+    if fresh:
+        for path in work.root.iterdir():
+            if path.is_dir() and path not in (work.scratch, work.logs):
+                shutil.rmtree(path)
+            elif not path.is_dir():
+                path.unlink()
     remove_unfinished(work.root)
     write_text(work.settings, tomli_w.dumps(_without_none(config.model_dump(mode="json"))))
 
@@ -265,5 +303,4 @@ def _number(value: float | None) -> str:
 
 
 if __name__ == "__main__":
-    logging.getLogger("distributed").setLevel(logging.ERROR)
     sys.exit(main())

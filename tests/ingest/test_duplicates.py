@@ -10,12 +10,14 @@ from kidsclf.ingest import drop_duplicates
 NAN = float("nan")
 
 
-def table(rows) -> pa.Table:
-    names, errors, ra = zip(*rows, strict=True) if rows else ((), (), ())
+def table(rows, ra=10.0) -> pa.Table:
+    names, errors, numbers = zip(*rows, strict=True) if rows else ((), (), ())
     return pa.table(
         {
             "name": pa.array(names, pa.string()),
-            "ra": pa.array(ra, pa.float64()),
+            "ra": pa.array(np.broadcast_to(ra, len(rows)), pa.float64()),
+            "dec": pa.array(np.full(len(rows), 0.01), pa.float64()),
+            "number": pa.array(numbers, pa.float64()),
             "mag_err_r": pa.array(errors, pa.float32()),
         }
     )
@@ -24,7 +26,7 @@ def table(rows) -> pa.Table:
 def test_the_smallest_error_is_kept_and_the_order_stays():
     rows = [("b", 0.3, 1.0), ("a", NAN, 2.0), ("b", 0.1, 3.0), ("c", 0.2, 4.0), ("a", 9.0, 5.0)]
     found, count = drop_duplicates(table(rows), "r")
-    assert found["ra"].to_pylist() == [3.0, 4.0, 5.0]
+    assert found["number"].to_pylist() == [3.0, 4.0, 5.0]
     assert (count.step, count.rows_in, count.rows_cut, count.rows_out) == ("duplicates", 5, 2, 3)
 
 
@@ -32,6 +34,12 @@ def test_rows_without_a_name_are_no_duplicates():
     found, count = drop_duplicates(table([(None, 0.1, 1.0), (None, 0.1, 1.0)]), "r")
     assert found.num_rows == 2
     assert count.rows_cut == 0
+
+
+def test_one_name_at_two_places_is_two_sources():
+    rows = [("a", 0.1, 1.0), ("a", 0.2, 2.0)]
+    assert drop_duplicates(table(rows, [10.0, 10.0 + 1e-9]), "r")[0].num_rows == 1
+    assert drop_duplicates(table(rows, [10.0, 10.01]), "r")[0].num_rows == 2
 
 
 def test_nothing_doubled_and_nothing_at_all():

@@ -1,7 +1,9 @@
 """Fitting: networks learn, keep their best epoch, and repeat themselves bit for bit."""
 
+import random
 import subprocess
 import sys
+import threading
 from hashlib import sha256
 from pathlib import Path
 
@@ -81,6 +83,26 @@ def test_each_network_learns_and_repeats_itself_in_a_fresh_process(name, tmp_pat
         cwd=Path(__file__).parent,
     )
     assert done.stdout.split()[-1] == written(fitted, here)
+
+
+def test_other_threads_that_draw_random_numbers_change_nothing(tmp_path):
+    for folder in ("quiet", "busy"):
+        (tmp_path / folder).mkdir()
+    quiet = fingerprint("mlp", tmp_path / "quiet")
+    stop = threading.Event()
+
+    def draw() -> None:
+        while not stop.wait(1e-4):
+            random.random()
+
+    noise = threading.Thread(target=draw)
+    noise.start()
+    try:
+        busy = fingerprint("mlp", tmp_path / "busy")
+    finally:
+        stop.set()
+        noise.join()
+    assert busy == quiet
 
 
 def test_another_seed_gives_another_network(tmp_path):

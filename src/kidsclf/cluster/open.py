@@ -4,9 +4,13 @@ Schedulers and dashboards of ``local`` and ``cuda`` listen on loopback only.
 """
 
 import importlib
+import logging
 import multiprocessing
 import shlex
+import shutil
+import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Security, Worker, WorkerPlugin
 
 from kidsclf.config import ClusterSettings
 from kidsclf.errors import ClusterError
@@ -22,11 +26,27 @@ from kidsclf.errors import ClusterError
 KINDS = ("local", "cuda", "slurm")
 _LOOPBACK = "127.0.0.1"
 _CLOSE_SECONDS = 20.0
+_CONNECT_SECONDS = 10.0
+
+
+def check_kind(settings: ClusterSettings) -> None:
+    """Refuse a kind of cluster that there is not.
+
+    Raises
+    ------
+    ClusterError
+        When ``kind`` is neither known nor an address.
+    """
+    if settings.kind not in KINDS and "://" not in settings.kind:
+        raise ClusterError(
+            f"--cluster {settings.kind} was asked for, but known are {', '.join(KINDS)} and a "
+            f"scheduler's address such as tcp://host:8786; give one of those"
+        )
 
 
 @contextmanager
 def open_cluster(
-    settings: ClusterSettings, *, scratch: Path, environment: Mapping[str, str]
+    settings: ClusterSettings, *, scratch: Path, logs: Path, environment: Mapping[str, str]
 ) -> Iterator[Client]:
     """Open the cluster that the settings ask for and close it at the end.
 
@@ -35,7 +55,9 @@ def open_cluster(
     settings : ClusterSettings
         ``kind`` is ``local``, ``cuda``, ``slurm`` or a scheduler's address.
     scratch : Path
-        Folder for the workers' own temporary files.
+        Folder for the workers' own temporary files and this run's certificates.
+    logs : Path
+        Folder for what batch jobs say.
     environment : mapping of str to str
         Set in every worker process before it starts.
 
@@ -46,13 +68,12 @@ def open_cluster(
     Raises
     ------
     ClusterError
-        When the kind is unknown, a package or a GPU is missing, the scheduler cannot be reached
-        or no worker comes.
+        When the kind is unknown, a package or a GPU is missing, the scheduler cannot be reached,
+        no node can serve the request or no worker comes.
     """
+    check_kind(settings)
     options = {
         "distributed.nanny.environ": dict(environment),
-        # A task's error reaches the user through its future; the worker need not print it too.
-        "logging": {"distributed.worker": "critical", "distributed.nanny": "critical"},
         "distributed.worker.memory.pause": 0.9,
         "distributed.worker.memory.terminate": 0.98,
     }
@@ -61,16 +82,16 @@ def open_cluster(
             with _connect(settings.kind) as client:
                 yield client
             return
-        opener = {"local": _local, "cuda": _cuda, "slurm": _slurm}.get(settings.kind)
-        if opener is None:
-            raise ClusterError(
-                f"--cluster {settings.kind} was asked for, but known are {', '.join(KINDS)} and a "
-                f"scheduler's address such as tcp://host:8786; give one of those"
-            )
-        cluster = opener(settings, scratch, environment)
+        dask.config.set({"distributed.dashboard.link": f"http://{_LOOPBACK}:{{port}}/status"})
+        if settings.kind == "slurm":
+            cluster = _slurm(settings, scratch, logs, environment)
+        else:
+            cluster = {"local": _local, "cuda": _cuda}[settings.kind](settings, scratch)
         client = Client(cluster)
         try:
-            _await_workers(client, settings)
+            if settings.kind != "slurm":
+                client.register_plugin(_InTheClientsTerminal())
+            _await_workers(client, settings, logs)
             yield client
         finally:
             _close(client, cluster)
@@ -91,7 +112,20 @@ def _close(client: Client, cluster: Any) -> None:
                 process.kill()
 
 
-def _local(settings: ClusterSettings, scratch: Path, _environment: Mapping[str, str]) -> Any:
+class _InTheClientsTerminal(WorkerPlugin):  # type: ignore[misc]
+    """Leave it to the client to speak and to be interrupted.
+
+    A task's error reaches the user through its future, so the worker need not print it too; and a
+    terminal sends Ctrl-C to the workers as well, which the client ends in good order.
+    """
+
+    def setup(self, worker: Worker) -> None:  # noqa: ARG002  # the plugin's interface
+        logging.getLogger("distributed.worker").setLevel(logging.CRITICAL)
+        with suppress(ValueError):  # not in the main thread of its process
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _local(settings: ClusterSettings, scratch: Path) -> Any:
     return LocalCluster(
         n_workers=settings.workers,
         threads_per_worker=1,
@@ -100,11 +134,11 @@ def _local(settings: ClusterSettings, scratch: Path, _environment: Mapping[str, 
         host=_LOOPBACK,
         dashboard_address=_dashboard(settings),
         local_directory=str(scratch),
-        silence_logs=40,
+        silence_logs=logging.CRITICAL,
     )
 
 
-def _cuda(settings: ClusterSettings, scratch: Path, _environment: Mapping[str, str]) -> Any:
+def _cuda(settings: ClusterSettings, scratch: Path) -> Any:
     try:
         dask_cuda = importlib.import_module("dask_cuda")
         dask_cuda_utils = importlib.import_module("dask_cuda.utils")
@@ -133,14 +167,20 @@ def _cuda(settings: ClusterSettings, scratch: Path, _environment: Mapping[str, s
     )
 
 
-def _slurm(settings: ClusterSettings, scratch: Path, environment: Mapping[str, str]) -> Any:
+def _slurm(
+    settings: ClusterSettings, scratch: Path, logs: Path, environment: Mapping[str, str]
+) -> Any:
+    if shutil.which("sbatch") is None:
+        raise ClusterError(
+            "--cluster slurm needs Slurm's command sbatch, but it is not on the PATH; start the "
+            "run where jobs are submitted, or use --cluster local"
+        )
     jobqueue = importlib.import_module("dask_jobqueue")
     slurm = settings.slurm
     directives = list(slurm.job_extra_directives)
     if slurm.gpus_per_job:
         directives.append(f"--gres=gpu:{slurm.gpus_per_job}")
     exports = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
-    logs = scratch / "slurm-logs"
     logs.mkdir(parents=True, exist_ok=True)
     cluster = jobqueue.SLURMCluster(
         queue=slurm.queue,
@@ -156,14 +196,58 @@ def _slurm(settings: ClusterSettings, scratch: Path, environment: Mapping[str, s
         log_directory=str(logs),
         python=sys.executable,
         scheduler_options={"dashboard_address": _dashboard(settings)},
-        # What travels between hosts is encrypted, and only holders of this run's own
-        # certificate are let in.
-        security=True,
+        security=_certified(scratch / "certificates"),
         protocol="tls://",
-        shared_temp_directory=str(scratch),
     )
-    cluster.scale(settings.workers)
+    try:
+        _ask_whether_it_can_run(cluster.job_script(), settings)
+    except ClusterError:
+        cluster.close(timeout=_CLOSE_SECONDS)
+        raise
+    # An adaptive cluster submits anew what was cancelled or lost its node; a fixed one would wait.
+    cluster.adapt(minimum=settings.workers, maximum=settings.workers)
     return cluster
+
+
+def _certified(folder: Path) -> Security:
+    """Make a certificate for this run alone and put it where only its user can read it.
+
+    What travels between hosts is encrypted with it, and only its holders are let in.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    made = Security.temporary()
+    paths = {}
+    for name, text in (("certificate", made.tls_ca_file), ("key", made.tls_client_key)):
+        path = folder / f"{name}.pem"
+        path.touch(mode=0o600)
+        path.write_text(str(text), encoding="utf-8")
+        paths[name] = str(path)
+    parts = {
+        f"tls_{role}_{part}": paths[name]
+        for role in ("client", "scheduler", "worker")
+        for part, name in (("cert", "certificate"), ("key", "key"))
+    }
+    return Security(require_encryption=True, tls_ca_file=paths["certificate"], **parts)
+
+
+def _ask_whether_it_can_run(job_script: str, settings: ClusterSettings) -> None:
+    """Have Slurm judge the request; dask-jobqueue would wait for a refused job until its timeout.
+
+    Raises
+    ------
+    ClusterError
+        With what Slurm says.
+    """
+    asked = subprocess.run(
+        ["sbatch", "--test-only"], input=job_script, capture_output=True, text=True, check=False
+    )
+    if asked.returncode:
+        said = " ".join(asked.stderr.replace("allocation failure:", "").split())
+        raise ClusterError(
+            f"{settings.workers} Slurm jobs of {settings.memory_gib_per_worker:g} GiB were asked "
+            f"for, but Slurm refuses them ({said}); lower cluster.memory_gib_per_worker or correct "
+            f"[cluster.slurm]"
+        )
 
 
 def _dashboard(settings: ClusterSettings) -> str:
@@ -178,7 +262,7 @@ def _dashboard(settings: ClusterSettings) -> str:
 
 def _connect(address: str) -> Client:
     try:
-        client = Client(address, timeout="20s")
+        client = Client(address, timeout=_CONNECT_SECONDS)
     except (OSError, ValueError) as error:
         raise ClusterError(
             f"--cluster {address} was asked for, but no scheduler answers there ({error}); start "
@@ -193,13 +277,17 @@ def _connect(address: str) -> Client:
     return client
 
 
-def _await_workers(client: Client, settings: ClusterSettings) -> None:
+def _await_workers(client: Client, settings: ClusterSettings, logs: Path) -> None:
     seconds = settings.slurm.start_timeout_seconds if settings.kind == "slurm" else 120.0
     try:
         client.wait_for_workers(1, timeout=seconds)
     except TimeoutError as error:
+        advice = "try again when this machine is less busy"
+        if settings.kind == "slurm":
+            advice = (
+                f"see {logs}, and raise cluster.slurm.start_timeout_seconds where queues are long"
+            )
         raise ClusterError(
             f"{settings.workers} workers were asked for through {settings.kind}, but none came in "
-            f"{seconds:.0f} s; see 'squeue --me' for why a job waits (a request that no node can "
-            f"serve never starts) and the logs below the work directory"
+            f"{seconds:.0f} s; {advice}"
         ) from error

@@ -66,7 +66,11 @@ def run(context: Context) -> StageOutcome:
                 receipt.rows,
             )
         )
-    return StageOutcome.of("cutouts", context.engine.map(tasks))
+    made = context.engine.map(tasks)
+    CutoutStore(context.work.cutouts).keep_only(
+        Partition.parse(receipt.task) for receipt in made.receipts
+    )
+    return StageOutcome.of("cutouts", made)
 
 
 def _files_of(tile: TileHeader) -> list[str]:

@@ -6,6 +6,7 @@ the scheduler nor the client grows with the survey.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,9 +15,10 @@ from distributed import Client, Future, KilledWorker, as_completed
 
 from kidsclf.errors import ClusterError, KidsclfError
 from kidsclf.store.layout import WorkDirectory
-from kidsclf.store.receipts import Receipt, is_finished, measure, write_receipt
+from kidsclf.store.receipts import Receipt, fingerprint, is_finished, measure, write_receipt
 
 _TASKS_PER_THREAD = 3
+_RESTART_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,25 @@ class Engine:
         self._watcher.finish()
 
     def restart_workers(self) -> None:
-        """Give every worker a fresh process: a framework's thread counts are set only once."""
-        self._client.restart(wait_for_workers=True, timeout=120)
+        """Give every worker a fresh process: a framework's thread counts are set only once.
+
+        Raises
+        ------
+        ClusterError
+            When no worker comes back.
+        """
+        before = self.workers
+        # On a busy machine a nanny complains of a process that does not end in five seconds, and
+        # starts the next one all the same.
+        with suppress(TimeoutError):
+            self._client.restart(wait_for_workers=False, timeout=_RESTART_SECONDS)
+        with suppress(TimeoutError):
+            self._client.wait_for_workers(before, timeout=_RESTART_SECONDS)
+        if not self.workers:
+            raise ClusterError(
+                f"{before} workers were asked to start afresh before scoring, but none came back "
+                f"in {_RESTART_SECONDS} s; the same command goes on from here"
+            )
 
     def map(self, tasks: Sequence[Task]) -> Mapped:
         """Do the tasks that are not finished; return all receipts in the order of the tasks.
@@ -150,7 +169,9 @@ class Engine:
             perform,
             task,
             self._work,
-            key=f"{task.stage.replace('.', '_')}-{task.name}-{task.fingerprint}",
+            # Two runs on one scheduler may do the same work for different folders.
+            key=f"{task.stage.replace('.', '_')}-{task.name}-"
+            f"{fingerprint(task.fingerprint, self._work.root)}",
             pure=False,
         )
 

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kidsclf.errors import InputError
+from kidsclf.config import Config
+from kidsclf.errors import ConfigError, PlanError
 from kidsclf.ingest.crossmatch import mutual_nearest
 from kidsclf.ingest.select import has_label
 from kidsclf.pipeline.context import (
@@ -34,12 +35,13 @@ from kidsclf.pipeline.reading import (
     total_cuts,
 )
 from kidsclf.schema import DEC, LABEL, NAME, RA, REDSHIFT, SPATIAL_INDEX
-from kidsclf.sky.margin import near_partition, neighbours, same_order_neighbours
+from kidsclf.sky.margin import margin_order, near_partition, neighbours, same_order_neighbours
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import HatsCatalogue
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.receipts import Receipt, fingerprint, is_finished, write_receipt
 from kidsclf.store.staging import StagedChunk, touching
+from kidsclf.surveys.column_map import ColumnMap
 
 LABEL_NAME = "label_name"
 SEPARATION = "separation_arcsec"
@@ -83,6 +85,26 @@ def run(context: Context) -> StageOutcome:
     )
 
 
+def check_samples(config: Config, survey: ColumnMap, samples: Mapping[str, ColumnMap]) -> None:
+    """Make sure that every sample can give labels.
+
+    Raises
+    ------
+    ConfigError
+        Where the column map of the sample, or of the catalogue that is to hold the labels, names
+        none.
+    """
+    for name, settings in config.samples.items():
+        column_map = samples[name] if settings.tables else survey
+        if column_map.label is None:
+            holder = "its tables" if settings.tables else "the catalogue, as it has no tables"
+            raise ConfigError(
+                f"the sample {name!r} takes its labels from {holder}, but the column map "
+                f"{column_map.name!r} names no label; give samples.{name}.tables or a preset with "
+                f"a label"
+            )
+
+
 def _reading_tasks(context: Context, name: str) -> tuple[Task, ...]:
     settings = context.config.samples[name]
     if not settings.tables:
@@ -100,6 +122,7 @@ def _wanted(context: Context, reading: Mapping[str, tuple[Task, ...]]) -> str:
         stage_summary(context, "ingest").fingerprint,
         {name: [task.fingerprint for task in tasks] for name, tasks in reading.items()},
         {name: settings_of(each) for name, each in context.config.samples.items()},
+        context.config.train.classes,
     )
 
 
@@ -133,6 +156,7 @@ def _match(context: Context, read: Mapping[str, Mapped]) -> Mapped:
     counts = {name: [chunk.read_counts(order) for chunk in each] for name, each in staged.items()}
     code = code_fingerprint("ingest", "sky", "store")
     widest = max(sample.radius_arcsec for sample in context.config.samples.values())
+    _check_radius(widest, max(partition.order for partition in in_order))
     tasks = []
     for partition, receipt in partitions.items():
         near = neighbours(partition, in_order, 2 * widest)
@@ -155,17 +179,27 @@ def _match(context: Context, read: Mapping[str, Mapped]) -> Mapped:
             used.append([read[name].receipts[k].fingerprint for k in touched])
         made_of = [partitions[other].fingerprint for other in near]
         samples = {name: settings_of(each) for name, each in context.config.samples.items()}
+        classes = context.config.train.classes
         tasks.append(
             Task(
                 "match",
                 partition.label,
-                fingerprint(code, receipt.fingerprint, made_of, used, samples),
+                fingerprint(code, receipt.fingerprint, made_of, used, samples, classes),
                 match_partition,
-                (context.work, partition, near, tuple(plans), context.config.train.classes),
+                (context.work, partition, near, tuple(plans), classes),
                 receipt.rows,
             )
         )
     return context.engine.map(tasks)
+
+
+def _check_radius(radius_arcsec: float, finest: int) -> None:
+    """Refuse a margin wider than the narrowest partition: it would have to look further."""
+    if margin_order(2 * radius_arcsec) < finest:
+        raise PlanError(
+            f"samples are to be matched within {radius_arcsec:g} arcsec, but partitions of order "
+            f"{finest} are too narrow for that; raise ingest.max_rows or lower ingest.max_order"
+        )
 
 
 def match_partition(
@@ -184,7 +218,7 @@ def match_partition(
             found = _own_labels(own, classes)
         else:
             sources = _with_margin(work, partition, near, 2 * plan.radius_arcsec, own)
-            found = _pairs(partition, sources, plan, own.num_rows)
+            found = _pairs(partition, sources, plan)
         for other in plan.exclude:
             taken = pc.is_in(found[NAME], value_set=matched[other][NAME].combine_chunks())
             found = found.filter(pc.invert(taken))
@@ -200,11 +234,6 @@ def match_partition(
 
 def _own_labels(own: pa.Table, classes: tuple[str, ...]) -> pa.Table:
     """Take the labels that stand in the catalogue itself."""
-    if LABEL not in own.column_names:
-        raise InputError(
-            "a sample without tables takes its labels from the catalogue, but the survey's column "
-            "map names no label column; give samples.NAME.tables or a preset with a label"
-        )
     chosen = own.filter(pc.is_in(own[LABEL], value_set=pa.array(classes, pa.string())))
     redshift = (
         chosen[REDSHIFT]
@@ -232,17 +261,18 @@ def _with_margin(
     margin_arcsec: float,
     own: pa.Table,
 ) -> pa.Table:
-    """Join a partition's positions and those just outside it; its own rows come first."""
+    """Join a partition's positions and those just outside it, in the order of the sky."""
     columns = [SPATIAL_INDEX, NAME, RA, DEC]
     outside = []
     for other in near:
         table = HatsCatalogue(work.catalogue).read(other, columns)
         close = near_partition(partition, table[SPATIAL_INDEX].to_numpy(), margin_arcsec)
         outside.append(table.filter(pa.array(close)))
-    return pa.concat_tables([own.select(columns), *outside]).combine_chunks()
+    joined = pa.concat_tables([own.select(columns), *outside])
+    return joined.sort_by([(SPATIAL_INDEX, "ascending"), (NAME, "ascending")])
 
 
-def _pairs(partition: Partition, sources: pa.Table, plan: SamplePlan, own_rows: int) -> pa.Table:
+def _pairs(partition: Partition, sources: pa.Table, plan: SamplePlan) -> pa.Table:
     labels = _labels_near(partition, plan)
     first, second, separation = mutual_nearest(
         sources[RA].to_numpy(),
@@ -251,7 +281,7 @@ def _pairs(partition: Partition, sources: pa.Table, plan: SamplePlan, own_rows: 
         labels[DEC].to_numpy(),
         plan.radius_arcsec,
     )
-    inside = np.flatnonzero(first < own_rows)
+    inside = np.flatnonzero(partition.contains(sources[SPATIAL_INDEX].to_numpy()[first]))
     inside = inside[np.argsort(first[inside], kind="stable")]
     own, theirs = sources.take(first[inside]), labels.take(second[inside])
     return pa.table(

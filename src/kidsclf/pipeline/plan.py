@@ -1,14 +1,15 @@
 """The stages in their order, what each needs, and the run as a whole."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kidsclf.config import Config
 from kidsclf.errors import ConfigError, PlanError
 from kidsclf.models.table import network_entry
-from kidsclf.pipeline import cutouts, infer, ingest, match, reduce, report, train
+from kidsclf.pipeline import cutouts, infer, ingest, match, products, reduce, report, train
 from kidsclf.pipeline.context import Context, StageOutcome
 from kidsclf.store.tables import write_table
+from kidsclf.surveys.column_map import ColumnMap
 
 _GIB = 1024.0**3
 _PROCESS_GIB = 0.6
@@ -96,6 +97,29 @@ def check_memory(config: Config, bands: int, stages: Sequence[Stage]) -> None:
             )
 
 
+def check_networks(
+    config: Config,
+    survey: ColumnMap,
+    samples: Mapping[str, ColumnMap],
+    stages: Sequence[Stage],
+) -> None:
+    """Make sure, before a long ingest, that the networks will have what they need.
+
+    Raises
+    ------
+    ConfigError
+        For columns that clash, a network that needs images where there are none, labels that no sample can give, or
+        pretrained networks that are not there or read something else than this run has.
+    """
+    names = {stage.name for stage in stages}
+    if "ingest" in names:
+        products.check_columns(config, survey)
+    if "match" in names:
+        match.check_samples(config, survey, samples)
+    if "train" in names:
+        train.check_settings(config, survey)
+
+
 def run_stages(context: Context, stages: Sequence[Stage]) -> list[StageOutcome]:
     """Run stages one after the other; the report sees how those before it went."""
     outcomes: list[StageOutcome] = []
@@ -109,6 +133,9 @@ def run_stages(context: Context, stages: Sequence[Stage]) -> list[StageOutcome]:
 
 
 def _threads_differ(context: Context, outcomes: Sequence[StageOutcome]) -> bool:
-    """A worker that has trained keeps its thread count; scoring may want another."""
+    """A worker that has trained with Keras keeps its thread count; scoring may want another."""
+    settings = context.config.train
+    by_keras = any(network_entry(name).family == "keras" for name in settings.networks)
     trained = any(each.stage == "train" and each.tasks > each.skipped for each in outcomes)
-    return trained and context.config.train.threads != context.config.infer.threads
+    differ = settings.threads != context.config.infer.threads
+    return trained and by_keras and differ and settings.pretrained is None

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from kidsclf import __version__
+from kidsclf.config import Config
+from kidsclf.errors import ConfigError
 from kidsclf.pipeline.context import (
     Context,
     code_fingerprint,
@@ -15,17 +17,55 @@ from kidsclf.pipeline.context import (
 )
 from kidsclf.pipeline.infer import CLASS, ENTROPY, FLAGS, P_MAX
 from kidsclf.pipeline.mapping import Made, Mapped, Task
-from kidsclf.schema import DEC, NAME, RA, SPATIAL_INDEX, magnitude_column, probability_column
+from kidsclf.schema import (
+    DEC,
+    HALF_LIGHT_RADIUS,
+    LABEL,
+    NAME,
+    RA,
+    REDSHIFT,
+    SPATIAL_INDEX,
+    error_column,
+    magnitude_column,
+    probability_column,
+)
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import HatsCatalogue
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.products import FitsColumn, write_fits_table
 from kidsclf.store.receipts import fingerprint
+from kidsclf.surveys.column_map import ColumnMap
 
 
 def product_network(context: Context) -> str:
     """Name the network whose classes the catalogue gives."""
     return context.config.reduce.product_network or context.config.train.networks[0]
+
+
+def check_columns(config: Config, survey: ColumnMap) -> None:
+    """Refuse a survey without magnitudes, and kept columns that clash with the catalogue's own.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not survey.bands:
+        raise ConfigError(
+            f"survey.preset = {config.survey.preset!r} is to describe a catalogue to classify, but "
+            f"it maps no magnitudes; use the preset of a photometric survey"
+        )
+    band = survey.reference_band or ""
+    taken = {
+        *(SPATIAL_INDEX, NAME, RA, DEC, LABEL, REDSHIFT, HALF_LIGHT_RADIUS, band),
+        *(CLASS, P_MAX, ENTROPY, FLAGS, *map(probability_column, config.train.classes)),
+        *(column(each) for each in survey.bands for column in (magnitude_column, error_column)),
+    }
+    for name in config.ingest.keep_columns:
+        if name in taken:
+            raise ConfigError(
+                f"ingest.keep_columns asks for the survey's column {name!r}, but the catalogue has "
+                f"a column of that name with a meaning of its own; rename it in the survey's files"
+            )
 
 
 def write_catalogue(context: Context) -> Mapped:

@@ -94,7 +94,9 @@ def warnings_of(context: Context) -> list[str]:
             if flagged[name]
         ]
     if context.config.train.pretrained is not None:
-        found.append("The networks were trained in another run; this run judges, it did not teach.")
+        found.append(
+            "The networks were trained in another run: sources that taught them there count as unseen here."
+        )
     return found
 
 

@@ -13,7 +13,7 @@ from kidsclf.errors import ConfigError, InputError
 from kidsclf.infer.score import score
 from kidsclf.models.backend import prepare_backend
 from kidsclf.models.description import InputDescription
-from kidsclf.models.files import read_card, save_network
+from kidsclf.models.files import CARD, read_card, save_network
 from kidsclf.models.table import network_entry
 from kidsclf.pipeline.context import (
     Context,
@@ -31,6 +31,7 @@ from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.publish import published_folder
 from kidsclf.store.receipts import fingerprint
 from kidsclf.store.tables import write_table
+from kidsclf.surveys.column_map import ColumnMap
 from kidsclf.train.fit import FittedNetwork, fit_network
 from kidsclf.train.split import fold_of, split_of
 
@@ -51,13 +52,8 @@ def run(context: Context) -> StageOutcome:
         When a network needs images and the run has none.
     """
     settings = context.config.train
-    description = describe(context)
-    for name in settings.networks:
-        if network_entry(name).images and not context.has_images:
-            raise ConfigError(
-                f"the network {name!r} needs images, but survey.tiles is empty; give tiles or take "
-                f"it out of train.networks"
-            )
+    check_settings(context.config, context.survey)
+    description = describe(context.config, context.bands)
     if settings.pretrained is not None:
         tasks = [_adopting(context, name, Path(settings.pretrained)) for name in settings.networks]
     else:
@@ -70,14 +66,36 @@ def run(context: Context) -> StageOutcome:
     return StageOutcome.of("train", context.engine.map(tasks))
 
 
-def describe(context: Context) -> InputDescription:
+def check_settings(config: Config, survey: ColumnMap) -> None:
+    """Make sure that the networks can be had: images, labels, or fitting pretrained ones.
+
+    Raises
+    ------
+    ConfigError
+        On the first thing that is lacking.
+    """
+    settings = config.train
+    for name in settings.networks:
+        if network_entry(name).images and not config.survey.tiles:
+            raise ConfigError(
+                f"the network {name!r} needs images, but survey.tiles is empty; give tiles or take "
+                f"it out of train.networks"
+            )
+        if settings.pretrained is not None:
+            _check_pretrained(name, Path(settings.pretrained), describe(config, survey.bands))
+    if settings.pretrained is None and settings.sample not in config.samples:
+        raise ConfigError(
+            f"train.sample = {settings.sample!r} is not among the samples "
+            f"({', '.join(config.samples) or 'there are none'}); add [samples.{settings.sample}] "
+            f"or set train.pretrained"
+        )
+
+
+def describe(config: Config, bands: tuple[str, ...]) -> InputDescription:
     """Say what the run's networks read and answer."""
-    settings = context.config
-    if context.has_images:
-        bands, size = settings.cutouts.bands, settings.cutouts.size_px
-    else:
-        bands, size = (), 0
-    return InputDescription(context.bands, bands, size, settings.train.classes)
+    image_bands = config.cutouts.bands if config.survey.tiles else ()
+    size = config.cutouts.size_px if config.survey.tiles else 0
+    return InputDescription(bands, image_bands, size, config.train.classes)
 
 
 def images_fingerprint(context: Context) -> str:
@@ -97,11 +115,6 @@ def task_name(network: str, fold: int) -> str:
 
 def _check_labels(context: Context) -> None:
     sample = context.config.train.sample
-    if sample not in context.samples:
-        raise ConfigError(
-            f"train.sample = {sample!r} is not among the samples "
-            f"{list(context.samples)}; add [samples.{sample}] or set train.pretrained"
-        )
     facts = stage_summary(context, "match").facts
     if not facts["matched"][sample]:
         steps = facts["cuts"].get(sample, [])
@@ -140,20 +153,32 @@ def _fitting(context: Context, name: str, fold: int, description: InputDescripti
 
 
 def _adopting(context: Context, name: str, folder: Path) -> Task:
-    card = folder / name / "card.json"
-    text = card.read_text(encoding="utf-8") if card.exists() else ""
-    if not text:
-        raise ConfigError(
-            f"train.pretrained = {folder} was to hold the network {name!r}, but {card} is not "
-            f"there; give the 'models' folder of a finished run"
-        )
+    text = (folder / name / CARD).read_text(encoding="utf-8")
     return Task(
         "train",
         name,
         fingerprint("pretrained", text),
         adopt_network,
-        (context.work, name, folder / name, describe(context)),
+        (context.work, name, folder / name),
     )
+
+
+def _check_pretrained(name: str, folder: Path, description: InputDescription) -> None:
+    card = folder / name / CARD
+    if not card.is_file():
+        raise ConfigError(
+            f"train.pretrained = {folder} was to hold the network {name!r}, but {card} is not "
+            f"there; give the 'models' folder of a finished run"
+        )
+    wanted = description if network_entry(name).images else description.without_images()
+    found = read_card(folder / name).description.as_dict()
+    differ = [key for key, value in wanted.as_dict().items() if found[key] != value]
+    if differ:
+        raise ConfigError(
+            f"train.pretrained offers the network {name!r} of {folder}, but its "
+            + "; ".join(f"{key} are {found[key]}, not {wanted.as_dict()[key]}" for key in differ)
+            + "; use a network trained on the same bands, stamps and classes"
+        )
 
 
 def train_network(
@@ -249,24 +274,8 @@ def _write_fold_scores(
     write_table(folder / "scores.parquet", table)
 
 
-def adopt_network(
-    work: WorkDirectory, name: str, source: Path, description: InputDescription
-) -> Made:
-    """Copy a trained network into this run.
-
-    Raises
-    ------
-    ConfigError
-        When it was trained on other bands, stamps or classes than this run has.
-    """
-    entry = network_entry(name)
-    wanted = description if entry.images else description.without_images()
-    found = read_card(source).description
-    if found != wanted:
-        raise ConfigError(
-            f"the network at {source} reads {found.as_dict()}, but this run has "
-            f"{wanted.as_dict()}; use a network trained on the same bands, stamps and classes"
-        )
+def adopt_network(work: WorkDirectory, name: str, source: Path) -> Made:
+    """Copy a trained network into this run."""
     path = work.model(name)
     with published_folder(path) as folder:
         shutil.copytree(source, folder, dirs_exist_ok=True)

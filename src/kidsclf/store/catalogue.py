@@ -135,6 +135,8 @@ class HatsCatalogue:
             if path not in wanted:
                 path.unlink()
         if not partitions:
+            for old in ("partition_info.csv", "hats.properties", "properties"):
+                (self.root / old).unlink(missing_ok=True)
             return
         counts = self.check(partitions)
         pixels = [HealpixPixel(partition.order, partition.pixel) for partition, _ in partitions]

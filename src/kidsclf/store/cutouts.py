@@ -6,7 +6,8 @@ identifiers, and opening it beside other sources is an error, never a silent shi
 """
 
 import hashlib
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,13 @@ class CutoutStore:
         for folder in (self.root, self.path(partition).parent):
             if not (folder / "zarr.json").exists():
                 zarr.open_group(str(folder), mode="a", zarr_format=3)
+
+    def keep_only(self, partitions: Iterable[Partition]) -> None:
+        """Remove the groups of partitions that the catalogue no longer has."""
+        wanted = {self.path(partition) for partition in partitions}
+        for path in self.root.glob("norder-*/npix-*"):
+            if path not in wanted:
+                shutil.rmtree(path)
 
     def open(self, partition: Partition, names: NDArray[np.object_] | None = None) -> zarr.Group:
         """Open a partition's group.

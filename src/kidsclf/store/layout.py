@@ -50,6 +50,16 @@ class WorkDirectory:
         """Sorted chunks between reading and splitting; removed when a stage ends."""
         return self.root / "staging"
 
+    @property
+    def scratch(self) -> Path:
+        """The workers' own temporary files; removed when a run ends."""
+        return self.root / "scratch"
+
+    @property
+    def logs(self) -> Path:
+        """What batch jobs said."""
+        return self.root / "logs"
+
     def sample(self, name: str) -> Path:
         """HATS: labels of one sample."""
         return self.root / "samples" / name

@@ -29,7 +29,8 @@ def named_errors(what: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise InputError(f"{what} was asked for but is not there; correct the path") from error
     except _DAMAGE as error:
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        reason = said.partition(". ")[0]  # some libraries go on with guesses
         raise InputError(
             f"cannot read {what}: {reason:.200}; fetch or write the file anew"
         ) from error

@@ -49,6 +49,7 @@ def fit_neural(
     train, validation = samples
     keras.utils.set_random_seed(seed % 2**32)
     network = NeuralNetwork(entry, description, _build(entry, description, settings.l2))
+    _draw_weights(network.model, seed)
     _measure_inputs(network.model, train)
     learner = _learner(network.model, settings)
     rng = np.random.default_rng(seed)
@@ -75,6 +76,21 @@ def fit_neural(
 def _build(entry: NetworkEntry, description: InputDescription, l2: float) -> keras.Model:
     module, _, function = entry.builder.partition(":")
     return getattr(importlib.import_module(module), function)(description, l2)
+
+
+def _draw_weights(model: keras.Model, seed: int) -> None:
+    """Draw the kernels anew from a seed each.
+
+    Keras seeds its initialisers from Python's global random state, which other threads of a
+    worker draw from too.
+    """
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        if hasattr(layer, "kernel_initializer"):
+            settings = layer.kernel_initializer.get_config()
+            settings["seed"] = int(rng.integers(2**31))
+            draw = type(layer.kernel_initializer).from_config(settings)
+            layer.kernel.assign(draw(layer.kernel.shape, layer.kernel.dtype))
 
 
 def _measure_inputs(model: keras.Model, train: Sample) -> None:
