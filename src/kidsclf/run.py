@@ -147,6 +147,7 @@ def _run(options: argparse.Namespace) -> int:
         engine = Engine(client, work, ProgressLine(sys.stderr))
         print(f"{engine.workers} workers ({config.cluster.kind}), dashboard {engine.dashboard}")
         run_stages(Context(config, work, survey, samples, engine), stages)
+        remove_unfinished(work.root)
     _print_result(work, time.monotonic() - started)
     return 0
 

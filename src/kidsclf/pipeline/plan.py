@@ -108,8 +108,9 @@ def check_networks(
     Raises
     ------
     ConfigError
-        For columns that clash, a network that needs images where there are none, labels that no sample can give, or
-        pretrained networks that are not there or read something else than this run has.
+        For columns that clash, a network that needs images where there are none, labels that no
+        sample can give, or pretrained networks that are not there or read something else than
+        this run has.
     """
     names = {stage.name for stage in stages}
     if "ingest" in names:

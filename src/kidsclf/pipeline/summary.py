@@ -95,7 +95,8 @@ def warnings_of(context: Context) -> list[str]:
         ]
     if context.config.train.pretrained is not None:
         found.append(
-            "The networks were trained in another run: sources that taught them there count as unseen here."
+            "The networks were trained in another run: sources that taught them there "
+            "count as unseen here."
         )
     return found
 

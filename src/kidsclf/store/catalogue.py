@@ -17,7 +17,7 @@ from kidsclf.errors import StoreError
 from kidsclf.schema import DEC, NAME, RA, SPATIAL_INDEX
 from kidsclf.sky.partition import INDEX_ORDER, Partition
 from kidsclf.sky.split import PixelCounts
-from kidsclf.store.publish import published_file
+from kidsclf.store.publish import published_file, remove_unfinished
 
 _ROW_GROUP = 65_536
 SKYMAP_ORDER = 8
@@ -134,6 +134,7 @@ class HatsCatalogue:
         for path in dataset.rglob("Npix=*.parquet"):
             if path not in wanted:
                 path.unlink()
+        remove_unfinished(dataset)  # of workers killed in this run; hats would take it for ours
         if not partitions:
             for old in ("partition_info.csv", "hats.properties", "properties"):
                 (self.root / old).unlink(missing_ok=True)

@@ -1,0 +1,160 @@
+"""The whole journey with images and networks, over a mock survey in KiDS's own files."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.dataset as ds
+import pytest
+import zarr
+from astropy.io import fits
+from astropy.nddata import Cutout2D
+from astropy.table import Table
+from astropy.wcs import WCS
+from work_directories import science_of, summary_of
+
+from kidsclf.mock import MockSettings, write_survey
+
+CONFIG = """
+[run]
+title = "test with images"
+[cluster]
+dashboard_port = 0
+[survey]
+preset = "kids_dr4"
+catalogue = ["survey/catalogues/*.fits"]
+tiles = ["survey/tiles/*_r_sci.fits*"]
+[ingest]
+magnitude_limit = 23.0
+max_rows = 300
+[samples.sdss]
+preset = "sdss_specobj"
+tables = ["survey/labels/specObj-mock.fits"]
+[samples.gaia]
+preset = "gaia"
+tables = ["survey/labels/gaia-mock.fits"]
+exclude = ["sdss"]
+[samples.gama]
+preset = "gama"
+tables = ["survey/labels/gama-mock.fits"]
+exclude = ["sdss"]
+[train]
+networks = ["mnn", "mlp", "xgboost"]
+threads = 2
+[train.neural]
+epochs = 1
+batch_size = 32
+[train.trees]
+trees = 20
+"""
+
+
+@pytest.fixture(scope="module")
+def mock_survey(tmp_path_factory) -> Path:
+    """A mock survey of 0.03 square degrees with 300 labelled sources, and its ``run.toml``."""
+    folder = tmp_path_factory.mktemp("mock")
+    settings = MockSettings(area_deg2=0.03, seed=9, labelled=300, tile_deg=0.1, compress=True)
+    write_survey(settings, folder / "survey")
+    (folder / "run.toml").write_text(CONFIG)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def image_run(mock_survey, command) -> Path:
+    """The work directory of a run over the mock survey."""
+    work = mock_survey / "work"
+    done = command(mock_survey / "run.toml", "--workdir", work)
+    assert done.code == 0, done.err
+    return work
+
+
+def test_the_catalogue_is_the_mock_s(image_run, mock_survey):
+    truth = ds.dataset(mock_survey / "survey/truth.parquet").to_table().to_pandas()
+    table = Table.read(image_run / "products/catalog.fits", hdu=1)
+    table.convert_bytestring_to_unicode()
+    found = table.to_pandas()
+    summary = summary_of(image_run)
+    cuts = [step["rows_cut"] for step in summary["cut_flow"] if step["stage"] == "ingest"]
+    assert summary["rows_in"] == len(found) + sum(cuts)
+    assert found["r"].max() <= 23.0
+    joined = found.merge(truth, left_on="name", right_on="ID")
+    assert len(joined) == len(found) == found["name"].nunique()
+    assert np.abs(joined["dec_x"] - joined["dec_y"]).max() < 1 / 3600
+    assert found["ra"].max() > 359  # the field crosses RA 0
+    assert found["ra"].min() < 1
+
+
+def test_stamps_are_those_of_the_tiles(image_run, mock_survey):
+    tiles = [fits.open(path) for path in sorted(mock_survey.glob("survey/tiles/*_r_sci.fits*"))]
+    catalogue = ds.dataset(image_run / "catalog/dataset", exclude_invalid_files=True)
+    found = catalogue.to_table(["name", "ra", "dec"]).to_pandas().set_index("name")
+    compared = 0
+    for group_path in sorted(image_run.glob("cutouts.zarr/norder-*/npix-*")):
+        group = zarr.open_group(str(group_path), mode="r")
+        order, pixel = (int(part.split("-")[1]) for part in group_path.parts[-2:])
+        part = catalogue.to_table(["name", "_healpix_29"]).to_pandas()
+        inside = part["_healpix_29"].to_numpy() >> (2 * (29 - order)) == pixel
+        names = part["name"][inside].to_numpy()
+        assert group["r"].shape == (len(names), 41, 41)
+        for row in range(0, len(names), 40):
+            stamp = group["r"][row].astype(np.float32) * group["r_step"][row]
+            place = found.loc[names[row]]
+            errors = []
+            for hdus in tiles:
+                image = next(h for h in hdus if h.data is not None and h.data.ndim == 2)
+                x, y = WCS(image.header).world_to_pixel_values(place["ra"], place["dec"])
+                if 21 < x < image.data.shape[1] - 21 and 21 < y < image.data.shape[0] - 21:
+                    cut = Cutout2D(image.data, (float(x), float(y)), 41).data
+                    errors.append(np.abs(cut - stamp).max() / group["r_step"][row])
+            if errors:
+                compared += 1
+                assert min(errors) <= 0.51
+    assert compared > 5
+    for hdus in tiles:
+        hdus.close()
+
+
+def test_samples_follow_their_rules(image_run, mock_survey):
+    truth = ds.dataset(mock_survey / "survey/truth.parquet").to_table().to_pandas()
+    kinds = truth.set_index("ID")["class"]
+    samples = {}
+    for name in ("sdss", "gaia", "gama"):
+        dataset = ds.dataset(image_run / f"samples/{name}/dataset", exclude_invalid_files=True)
+        samples[name] = dataset.to_table().to_pandas()
+        assert samples[name]["separation_arcsec"].max() <= 1.0
+        assert samples[name]["name"].is_unique
+    assert set(samples["gaia"]["label"]) == {"STAR"}
+    assert set(samples["gama"]["label"]) == {"GALAXY"}
+    assert not set(samples["gaia"]["name"]) & set(samples["sdss"]["name"])
+    assert (kinds[samples["gaia"]["name"]].str.upper() == "STAR").mean() > 0.95
+    right = kinds[samples["sdss"]["name"]].str.upper().to_numpy() == samples["sdss"]["label"]
+    assert right.mean() > 0.97  # some spectra are mislabelled on purpose
+
+
+def test_workers_and_partitioning_change_no_bit_of_the_networks(
+    image_run, mock_survey, command, tmp_path
+):
+    work = tmp_path / "work"
+    done = command(
+        *(mock_survey / "run.toml", "--workdir", work, "--workers", 1),
+        *("--set", "ingest.max_rows=131", "--set", "ingest.chunk_rows=500"),
+    )
+    assert done.code == 0, done.err
+    for name in ("mnn", "mlp"):
+        file = f"models/{name}/model.keras"
+        assert (work / file).read_bytes() == (image_run / file).read_bytes(), name
+    for file in ("products/catalog.fits", "metrics/summary.json"):
+        assert (work / file).read_bytes() == (image_run / file).read_bytes(), file
+    shutil.rmtree(work)
+
+
+def test_a_touched_tile_redoes_its_stamps_and_what_follows(image_run, mock_survey, command):
+    before = science_of(image_run)
+    tile = min(mock_survey.glob("survey/tiles/*_r_sci.fits*"))
+    tile.touch()
+    done = command(mock_survey / "run.toml", "--workdir", image_run)
+    assert done.code == 0, done.err
+    lines = {line.split()[0]: line for line in done.err.splitlines() if line.strip()}
+    assert "finished before" in lines["ingest"]
+    assert "tasks" in lines["cutouts"]
+    assert science_of(image_run) == before  # the pixels are the same
