@@ -248,6 +248,11 @@ def _check_samples(config: Config) -> None:
             f"reduce.product_network = {config.reduce.product_network!r} is not among "
             f"train.networks {list(config.train.networks)}; name one of them"
         )
+    classes = config.train.classes
+    if len(classes) < 2 or len({each.lower() for each in classes}) < len(classes):
+        raise ConfigError(
+            f"train.classes = {list(classes)} must name at least two classes, each once; correct it"
+        )
     if config.train.folds == 1:
         raise ConfigError("train.folds = 1 leaves nothing to train on; use 0 or at least 2")
 

@@ -268,13 +268,15 @@ def _print_result(work: WorkDirectory, seconds: float) -> None:
     summary = read_json(path)
     catalogue = summary["catalogue"]
     print()
+    area = catalogue["area_sq_deg"]
+    where = f"over {area:.2f} sq. deg." if area else "over an area too sparse to measure"
     print(
         f"{summary['rows_in']:,} rows read, {summary['rows_out']:,} classified by "
-        f"{catalogue['network']} over {catalogue['area_sq_deg']:.2f} sq. deg."
+        f"{catalogue['network']} {where}"
     )
     counts = "  ".join(f"{name} {count:,}" for name, count in catalogue["classes"].items())
     print(f"classes    {counts}")
-    _print_networks(summary["networks"])
+    _print_networks(summary["networks"], pretrained=summary["run"]["pretrained"])
     for warning in summary["warnings"]:
         print(f"note       {warning}")
     print(f"catalogue  {work.products / 'catalog.fits'}")
@@ -283,20 +285,23 @@ def _print_result(work: WorkDirectory, seconds: float) -> None:
     print(f"took       {duration(seconds)}")
 
 
-def _print_networks(networks: dict[str, Any]) -> None:
+def _print_networks(networks: dict[str, Any], *, pretrained: bool) -> None:
     judged = {name: each for name, each in networks.items() if each["accuracy"] is not None}
     if not judged:
         print("no labels  judge the networks of this run")
         return
-    classes = list(next(iter(judged.values()))["classes"])
-    sample = next(iter(judged.values()))["sample"]
-    support = sum(each["support"] for each in next(iter(judged.values()))["classes"].values())
-    print(f"judged by {support:,} labels of {sample} that the networks have not seen")
-    print(f"  {'network':<10} {'accuracy':>9}" + "".join(f" {'F1 ' + c:>10}" for c in classes))
+    first = next(iter(judged.values()))
+    classes = list(first["classes"])
+    support = sum(each["support"] for each in first["classes"].values())
+    seen = "(what taught the networks is not known here)" if pretrained else "they have not seen"
+    print(f"networks   judged by {support:,} labels of {first['sample']} {seen}")
+    print(f"           {'':<10} {'accuracy':<18}" + "".join(f"{'F1 ' + c:<12}" for c in classes))
     for name, each in judged.items():
-        scores = "".join(f" {_number(each['classes'][c]['f1']):>10}" for c in classes)
-        spread = f" +- {each['accuracy_std']:.4f}" if each.get("accuracy_std") else ""
-        print(f"  {name:<10} {_number(each['accuracy']):>9}{scores}{spread}")
+        accuracy = _number(each["accuracy"])
+        if each.get("accuracy_std"):
+            accuracy += f" +- {each['accuracy_std']:.4f}"
+        scores = "".join(f"{_number(each['classes'][c]['f1']):<12}" for c in classes)
+        print(f"           {name:<10} {accuracy:<18}{scores}".rstrip())
 
 
 def _number(value: float | None) -> str:

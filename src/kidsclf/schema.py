@@ -33,6 +33,12 @@ def error_column(band: str) -> str:
     return f"mag_err_{band}"
 
 
+def canonical_names(bands: "Sequence[str]") -> set[str]:
+    """List the names of columns that every survey's tables are brought to."""
+    named = {NAME, RA, DEC, LABEL, REDSHIFT, HALF_LIGHT_RADIUS}
+    return named | {column(band) for band in bands for column in (magnitude_column, error_column)}
+
+
 def probability_column(class_name: str) -> str:
     """Name the column of a class's probability.
 
@@ -61,7 +67,7 @@ class ScoreFlag(IntFlag):
     """What to know before a score is trusted (``int32``); 0 is a plain one."""
 
     EXTRAPOLATED = 1
-    """Fainter than the labels of the training sample reach (Feng: 22 < r <= 23)."""
+    """Fainter than the labels reach (Feng: 22 < r <= 23), or brighter than 199 in 200 of them."""
     CUTOUT_EDGE = 2
     CUTOUT_MASKED = 4
     CUTOUT_MISSING = 8

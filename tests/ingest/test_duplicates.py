@@ -42,6 +42,15 @@ def test_one_name_at_two_places_is_two_sources():
     assert drop_duplicates(table(rows, [10.0, 10.01]), "r")[0].num_rows == 2
 
 
+@settings(deadline=None)
+@given(st.floats(0, 360, exclude_max=True), st.floats(0, 0.9), st.floats(1.1, 100))
+def test_the_same_place_is_an_arcsecond_wherever_it_is(ra, near, far):
+    rows = [("a", 0.1, 1.0), ("a", 0.2, 2.0), ("a", 0.3, 3.0)]
+    places = [(ra + offset / 3600) % 360.0 for offset in (0.0, near, -far)]
+    found, _ = drop_duplicates(table(rows, places), "r")
+    assert found["number"].to_pylist() == [1.0, 3.0]
+
+
 def test_nothing_doubled_and_nothing_at_all():
     assert drop_duplicates(table([("a", 0.1, 1.0), ("b", 0.1, 1.0)]))[0].num_rows == 2
     assert drop_duplicates(table([]), "r")[0].num_rows == 0

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zarr
 from astropy.io import fits
@@ -91,6 +92,16 @@ def test_finishing_removes_strangers_and_says_what_there_is(tmp_path):
     assert store.partitions() == (PARTITION, other)
     assert fits.getdata(tmp_path / "point_map.fits", 1) is not None
     assert "hats_nrows=60" in (tmp_path / "hats.properties").read_text()
+
+
+def test_what_a_killed_worker_left_does_not_get_into_the_metadata(tmp_path):
+    store = HatsCatalogue(tmp_path)
+    path = store.write(PARTITION, rows_inside(PARTITION, 30))
+    left = path.with_name(f".unfinished-0123-{path.name}")
+    left.write_bytes(path.read_bytes())
+    store.finish("x", [(PARTITION, 30)])
+    assert not left.exists()
+    assert pq.read_metadata(tmp_path / "dataset/_metadata").num_rows == 30
 
 
 def test_stamps_keep_within_an_eighth_of_the_noise(tmp_path):
@@ -212,8 +223,10 @@ def test_staged_chunks_give_each_partition_its_rows(tmp_path):
     assert sorted(found["k"].to_pylist()) == wanted.tolist()
     empty = Partition(3, int(spatial_index([200.0], [-60.0])[0] >> 52))
     counts = chunks[0].read_counts(8)
-    assert touching(counts, partition)
-    assert not touching(counts, empty)
+    assert touching(counts, [partition])
+    assert touching(counts.coarsened(2), [Partition(5, partition.pixel * 16)])
+    assert not touching(counts, [empty])
+    assert touching(counts, [empty, partition])
     assert gather(tuple(chunks), empty).num_rows == 0
 
 

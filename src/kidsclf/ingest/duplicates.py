@@ -5,30 +5,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from kidsclf.ingest.crossmatch import unit_vectors
 from kidsclf.schema import DEC, NAME, RA, CutCount, error_column
-from kidsclf.sky.partition import INDEX_ORDER, spatial_index
 
+SAME_PLACE_ARCSEC = 1.0
 _REASON = "listed again by an overlapping tile"
-_CELL_ORDER = 18
-"""HEALPix cells of 0.8 arcsec, finer than any partition: the rule cannot depend on the split."""
 
 
 def drop_duplicates(
     table: pa.Table, reference_band: str | None = None
 ) -> tuple[pa.Table, CutCount]:
-    """Keep of rows with the same name at the same place the best measured.
-
-    The same place is the same HEALPix cell of 0.8 arcsec. Rows of one name at different places
-    are different sources and all kept.
+    """Drop rows for which a better row of the same name lies within 1 arcsec.
 
     Parameters
     ----------
     table : pyarrow.Table
-        Canonical columns; rows without a name are never duplicates.
+        Canonical columns; rows without a name are never duplicates, and rows of one name at
+        different places are different sources.
     reference_band : str, optional
-        The row of smallest magnitude error in this band is kept (a missing one is the worst). Of
-        equals, or without a band, the first in the order of all columns is; so the answer does not
-        depend on the order of the rows.
+        The better row is that of smaller magnitude error in this band (a missing one is the
+        worst). Of equals, or without a band, it is the first in the order of all columns; so the
+        answer depends neither on the order of the rows nor on rows further away than 1 arcsec.
 
     Returns
     -------
@@ -36,41 +33,38 @@ def drop_duplicates(
         Rows that are kept, in their order.
     CutCount
     """
-    doubled = _doubled_rows(table)
-    keep = np.ones(table.num_rows, dtype=np.bool_)
-    if len(doubled):
-        keep[doubled] = False
-        some = table.take(doubled)
-        keep[doubled[_best(some, _keys(some), reference_band)]] = True
-        table = table.filter(pa.array(keep))
-    return table, CutCount("duplicates", _REASON, len(keep), int((~keep).sum()))
+    doubled = doubled_rows(table, reference_band)
+    return table.filter(pa.array(~doubled)), duplicates_cut(doubled)
 
 
-def _keys(table: pa.Table) -> pa.Array:
-    """Join name and cell; null without a name."""
-    index = spatial_index(table[RA].to_numpy(), table[DEC].to_numpy())
-    cells = pa.array(index >> (2 * (INDEX_ORDER - _CELL_ORDER))).cast(pa.string())
-    names = table[NAME].combine_chunks().cast(pa.string())
-    return pc.binary_join_element_wise(names, cells, "\n")
+def duplicates_cut(doubled: NDArray[np.bool_]) -> CutCount:
+    """Count doubled rows for the cut flow."""
+    return CutCount("duplicates", _REASON, len(doubled), int(doubled.sum()))
 
 
-def _doubled_rows(table: pa.Table) -> NDArray[np.int64]:
-    """List the rows whose name and place stand on another row too."""
-    codes = _keys(table).dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
+def doubled_rows(table: pa.Table, reference_band: str | None = None) -> NDArray[np.bool_]:
+    """Say which rows have a better one of the same name within 1 arcsec, bool (n,)."""
+    doubled = np.zeros(table.num_rows, np.bool_)
+    names = table[NAME].combine_chunks()
+    codes = names.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
     counts = np.bincount(codes[codes >= 0], minlength=1)
-    return np.flatnonzero((codes >= 0) & (counts[codes] > 1))
+    several = np.flatnonzero((codes >= 0) & (counts[codes] > 1))
+    if len(several) == 0:
+        return doubled
+    order = several[_best_first(table.take(several), reference_band)]
+    groups = codes[order]
+    vectors = unit_vectors(table[RA].to_numpy()[order], table[DEC].to_numpy()[order])
+    chord = 2 * np.sin(np.radians(SAME_PLACE_ARCSEC / 3600) / 2)
+    for step in range(1, int(counts.max())):  # each row and that ``step`` places before it
+        same = groups[step:] == groups[:-step]
+        near = np.linalg.norm(vectors[step:] - vectors[:-step], axis=1) <= chord
+        doubled[order[step:][same & near]] = True
+    return doubled
 
 
-def _best(table: pa.Table, keys: pa.Array, reference_band: str | None) -> NDArray[np.int64]:
-    """List the row of each key that sorts first."""
-    columns = [] if reference_band is None else [error_column(reference_band)]
+def _best_first(table: pa.Table, reference_band: str | None) -> NDArray[np.int64]:
+    """Sort by name, then best first."""
+    columns = [NAME] if reference_band is None else [NAME, error_column(reference_band)]
     columns += [column for column in table.column_names if column not in columns]
-    keyed = table.append_column("key", keys)
-    order = pc.sort_indices(
-        keyed, sort_keys=[(column, "ascending") for column in ("key", *columns)]
-    ).to_numpy()
-    sorted_keys = keys.take(order)
-    first = np.ones(len(order), dtype=np.bool_)
-    first[1:] = pc.not_equal(sorted_keys[1:], sorted_keys[:-1]).to_numpy(zero_copy_only=False)
-    best: NDArray[np.int64] = order[first].astype(np.int64)
-    return best
+    keys = [(column, "ascending") for column in columns]
+    return np.asarray(pc.sort_indices(table, sort_keys=keys).to_numpy(), np.int64)

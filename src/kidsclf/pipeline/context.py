@@ -1,7 +1,7 @@
 """What every stage is handed, and what it says when it is done."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -11,11 +11,11 @@ from typing import Any
 from kidsclf import __version__
 from kidsclf.config import Config
 from kidsclf.errors import StoreError
-from kidsclf.pipeline.mapping import Engine, Mapped
+from kidsclf.pipeline.mapping import Engine, Mapped, Task
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import in_sky_order
 from kidsclf.store.layout import WorkDirectory
-from kidsclf.store.receipts import Receipt, read_receipt
+from kidsclf.store.receipts import Receipt, fingerprint, read_receipt
 from kidsclf.surveys.column_map import ColumnMap
 
 SUMMARY = "summary"
@@ -84,9 +84,9 @@ def code_fingerprint(*packages: str) -> str:
 
 
 def file_fingerprint(path: str) -> tuple[str, int, int]:
-    """Identify an input file by name, size and time of change."""
+    """Identify an input file by path, size and time of change."""
     status = Path(path).stat()
-    return Path(path).name, status.st_size, status.st_mtime_ns
+    return str(Path(path).resolve()), status.st_size, status.st_mtime_ns
 
 
 def finished_partitions(context: Context) -> dict[Partition, Receipt]:
@@ -95,9 +95,11 @@ def finished_partitions(context: Context) -> dict[Partition, Receipt]:
     Raises
     ------
     StoreError
-        When ingest has not finished.
+        When ingest has not finished, or not with today's settings.
     """
     summary = stage_summary(context, "ingest")
+    if summary.facts["asked"] != ingest_settings(context):
+        raise out_of_date("ingest")
     found: dict[Partition, Receipt] = {}
     for partition in in_sky_order(map(Partition.parse, summary.facts["partitions"])):
         receipt = read_receipt(context.work.receipts, "ingest", partition.label)
@@ -105,6 +107,32 @@ def finished_partitions(context: Context) -> dict[Partition, Receipt]:
             raise _lacking(context, "ingest")
         found[partition] = receipt
     return found
+
+
+def ingest_settings(context: Context) -> str:
+    """Hash the settings that decide what the catalogue holds."""
+    return fingerprint(context.survey.model_dump(), settings_of(context.config.ingest))
+
+
+def out_of_date(stage: str) -> StoreError:
+    """Say that a stage would have to be done again first."""
+    return StoreError(
+        f"the stage {stage!r} was last done with other settings or inputs than this command has; "
+        f"add {stage} to --stages, or leave --stages away"
+    )
+
+
+def require_current(context: Context, tasks: Iterable[Task]) -> None:
+    """Make sure that tasks of an earlier stage were done as they would be done today.
+
+    Raises
+    ------
+    StoreError
+        When one was not done, or otherwise.
+    """
+    for task in tasks:
+        if task_fingerprint(context, task.stage, task.name) != task.fingerprint:
+            raise out_of_date(task.stage)
 
 
 def stage_summary(context: Context, stage: str) -> Receipt:

@@ -99,12 +99,13 @@ def cut_partition(
         flags |= band_flags
     names = table[NAME].to_numpy(zero_copy_only=False)
     scales = {tile.pixel_scale_arcsec for band in settings.bands for tile in tiles[band]}
-    attributes = {"pixel_scale_arcsec": sorted(round(scale, 6) for scale in scales)}
+    scales_arcsec = sorted(round(scale, 6) for scale in scales)
+    attributes = {"pixel_scale_arcsec": scales_arcsec}
     path = CutoutStore(work.cutouts).write(
         partition, names, stamps, flags, encoding=settings.encoding, attributes=attributes
     )
     counts = {flag.name: int(np.count_nonzero(flags & flag.value)) for flag in CutoutFlag}
-    return Made(len(ra), (path,), {"flags": counts})
+    return Made(len(ra), (path,), {"flags": counts, "pixel_scales_arcsec": scales_arcsec})
 
 
 def cut_band(

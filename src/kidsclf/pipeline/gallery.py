@@ -5,7 +5,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from kidsclf.pipeline.context import Context, finished_partitions
-from kidsclf.schema import NAME
+from kidsclf.pipeline.inputs import rows_of
+from kidsclf.schema import NAME, SPATIAL_INDEX
 from kidsclf.store.catalogue import HatsCatalogue
 from kidsclf.store.cutouts import CutoutStore
 
@@ -27,10 +28,10 @@ def with_stamps(context: Context, table: pa.Table) -> pa.Table:
             wanted = np.flatnonzero(partition.contains(index))
             if len(wanted) == 0:
                 continue
-            known = HatsCatalogue(context.work.catalogue).read(partition, [NAME])[NAME]
-            all_names = known.to_numpy(zero_copy_only=False)
-            place = {name: row for row, name in enumerate(all_names)}
-            rows = np.array([place[names[k]] for k in wanted], np.int64)
+            known = HatsCatalogue(context.work.catalogue).read(partition, [SPATIAL_INDEX, NAME])
+            all_names = known[NAME].to_numpy(zero_copy_only=False)
+            chosen = pa.table({SPATIAL_INDEX: index[wanted], NAME: [names[k] for k in wanted]})
+            rows = rows_of(known, chosen, partition)
             stamps = CutoutStore(context.work.cutouts).read(partition, all_names, bands[:1], rows)[
                 bands[0]
             ]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kidsclf.config import Config
 from kidsclf.infer.score import score
 from kidsclf.models.backend import prepare_backend
-from kidsclf.models.files import load_network
+from kidsclf.models.files import load_network, read_card
 from kidsclf.models.network import Network
 from kidsclf.models.table import network_entry
 from kidsclf.pipeline.context import (
@@ -18,12 +18,13 @@ from kidsclf.pipeline.context import (
     StageOutcome,
     code_fingerprint,
     finished_partitions,
+    require_current,
     settings_of,
     task_fingerprint,
 )
 from kidsclf.pipeline.inputs import read_inputs
 from kidsclf.pipeline.mapping import Made, Mapped, Task
-from kidsclf.pipeline.train import splits
+from kidsclf.pipeline.train import BRIGHTEST, splits, training_tasks
 from kidsclf.schema import (
     DEC,
     NAME,
@@ -38,7 +39,7 @@ from kidsclf.schema import (
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import HatsCatalogue
 from kidsclf.store.cutouts import CutoutStore
-from kidsclf.store.layout import WorkDirectory
+from kidsclf.store.layout import WorkDirectory, keep_only
 from kidsclf.store.receipts import fingerprint
 
 CLASS = "class"
@@ -55,10 +56,17 @@ _CUTOUT_FLAGS = {
 
 
 def run(context: Context) -> StageOutcome:
-    """Score all partitions with all networks."""
+    """Score all partitions with all networks.
+
+    Raises
+    ------
+    StoreError
+        When the networks are not those that today's settings ask for.
+    """
+    require_current(context, training_tasks(context))
     mapped: list[Mapped] = []
     for name in context.config.train.networks:
-        done = context.engine.map(_tasks(context, name))
+        done = context.engine.map(scoring_tasks(context, name))
         mapped.append(done)
         store = HatsCatalogue(context.work.scores(name))
         store.finish(
@@ -68,10 +76,12 @@ def run(context: Context) -> StageOutcome:
                 for receipt in done.receipts
             ],
         )
+    keep_only(context.work.all_scores, context.config.train.networks)
     return StageOutcome.of("infer", *mapped)
 
 
-def _tasks(context: Context, name: str) -> list[Task]:
+def scoring_tasks(context: Context, name: str) -> list[Task]:
+    """Plan one task a partition for one network."""
     entry, config = network_entry(name), context.config
     network = task_fingerprint(context, "train", name)
     base = fingerprint(
@@ -128,7 +138,8 @@ def score_partition(
     table = HatsCatalogue(work.catalogue).read(partition)
     inputs = read_inputs(work, table, partition, network.description)
     scores = score(network, inputs, batch_size=config.infer.batch_size)
-    flags = _flags(work, table, partition, inputs, scores, config, reference_band)
+    brightest = float(read_card(work.model(name)).scores.get(BRIGHTEST, -99.0))
+    flags = _flags(work, table, partition, inputs, scores, config, reference_band, brightest)
     columns = {
         SPATIAL_INDEX: table[SPATIAL_INDEX],
         NAME: table[NAME],
@@ -161,13 +172,16 @@ def _flags(
     scores: Scores,
     config: Config,
     reference_band: str | None,
+    brightest: float,
 ) -> NDArray[np.int32]:
     flags = np.zeros(len(inputs), np.int32)
     names = table[NAME].to_numpy(zero_copy_only=False)
     limit = config.infer.extrapolated_from
-    if limit is not None and reference_band in inputs.bands:
+    if reference_band in inputs.bands:
         magnitude = inputs.magnitudes[:, inputs.bands.index(str(reference_band))]
-        flags[magnitude > np.float32(limit)] |= ScoreFlag.EXTRAPOLATED
+        flags[magnitude < np.float32(brightest)] |= ScoreFlag.EXTRAPOLATED
+        if limit is not None:
+            flags[magnitude > np.float32(limit)] |= ScoreFlag.EXTRAPOLATED
     flags[np.isnan(inputs.magnitudes).any(axis=1)] |= ScoreFlag.MISSING_BAND
     flags[scores.codes < 0] |= ScoreFlag.UNCLASSIFIED
     if config.survey.tiles:

@@ -2,10 +2,18 @@
 
 import shutil
 
+import pyarrow as pa
+
 from kidsclf.errors import InputError, StoreError
-from kidsclf.ingest.duplicates import drop_duplicates
+from kidsclf.ingest.duplicates import SAME_PLACE_ARCSEC, doubled_rows, duplicates_cut
 from kidsclf.ingest.select import Cut, all_bands_measured, magnitude_limit
-from kidsclf.pipeline.context import SUMMARY, Context, StageOutcome, code_fingerprint
+from kidsclf.pipeline.context import (
+    SUMMARY,
+    Context,
+    StageOutcome,
+    code_fingerprint,
+    ingest_settings,
+)
 from kidsclf.pipeline.mapping import Made, Mapped, Task
 from kidsclf.pipeline.reading import (
     Reading,
@@ -16,13 +24,14 @@ from kidsclf.pipeline.reading import (
     survey_cuts,
     total_cuts,
 )
-from kidsclf.schema import CutCount
+from kidsclf.schema import SPATIAL_INDEX, CutCount
+from kidsclf.sky.margin import near_partition, same_order_neighbours
 from kidsclf.sky.partition import Partition
 from kidsclf.sky.split import PixelCounts, split_sky
 from kidsclf.store.catalogue import HatsCatalogue, sort_rows
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.receipts import Receipt, fingerprint, is_finished, write_receipt
-from kidsclf.store.staging import StagedChunk, gather, touching
+from kidsclf.store.staging import OCCUPANCY_ORDER, StagedChunk, concatenate, gather, touching
 
 
 def run(context: Context) -> StageOutcome:
@@ -104,8 +113,11 @@ def _split(context: Context, read: Mapped, chunk_fingerprints: list[str]) -> Map
         StagedChunk.at(context.work.staging / "catalogue", receipt.task)
         for receipt in read.receipts
     ]
-    each = [chunk.read_counts(order) for chunk in staged]
-    counts = PixelCounts.merge(each, order)
+    counts, occupied = PixelCounts.merge([], order), []
+    for chunk in staged:
+        of_chunk = chunk.read_counts(order)
+        counts = PixelCounts.merge([counts, of_chunk], order)
+        occupied.append(of_chunk.coarsened(OCCUPANCY_ORDER))
     settings = context.config.ingest
     split = split_sky(counts.coarsened(settings.max_order), settings.max_rows)
     if not split:
@@ -113,7 +125,8 @@ def _split(context: Context, read: Mapped, chunk_fingerprints: list[str]) -> Map
     code = code_fingerprint("ingest", "sky", "store")
     tasks = []
     for partition, rows in split:
-        parts = [k for k, chunk in enumerate(each) if touching(chunk, partition)]
+        around = (partition, *same_order_neighbours(partition))
+        parts = [k for k, of_chunk in enumerate(occupied) if touching(of_chunk, around)]
         tasks.append(
             Task(
                 "ingest",
@@ -139,8 +152,15 @@ def write_partition(
     reference_band: str | None,
 ) -> Made:
     """Gather a partition from the staged chunks and publish it."""
-    table, doubles = drop_duplicates(gather(chunks, partition), reference_band)
-    table = sort_rows(table)
+    own = gather(chunks, partition)
+    parts = [own]
+    for other in same_order_neighbours(partition):
+        table = gather(chunks, other)
+        close = near_partition(partition, table[SPATIAL_INDEX].to_numpy(), SAME_PLACE_ARCSEC)
+        parts.append(table.filter(pa.array(close)))
+    doubled = doubled_rows(concatenate(parts), reference_band)[: own.num_rows]
+    doubles = duplicates_cut(doubled)
+    table = sort_rows(own.filter(pa.array(~doubled)))
     path = HatsCatalogue(work.catalogue).write(partition, table)
     facts = {
         "cuts": cut_rows([doubles]),
@@ -179,6 +199,7 @@ def _sum_up(
     context: Context, wanted: str, read: Mapped, written: Mapped, cuts: list[CutCount]
 ) -> None:
     facts = {
+        "asked": ingest_settings(context),
         "partitions": {receipt.task: receipt.fingerprint for receipt in written.receipts},
         "rows_out": sum(receipt.rows for receipt in written.receipts),
         "name_bytes": max(receipt.facts["name_bytes"] for receipt in written.receipts),

@@ -79,7 +79,7 @@ def read_labelled(
         code = pd.Index(description.classes).get_indexer(some[LABEL].to_pandas())
         known = np.flatnonzero(code >= 0)
         table = HatsCatalogue(work.catalogue).read(partition)
-        rows = _rows_of(table, some.take(known), partition)
+        rows = rows_of(table, some.take(known), partition)
         parts.append(_read_rows(work, table, partition, rows, description))
         names.append(table[NAME].to_numpy(zero_copy_only=False)[rows])
         codes.append(code[known].astype(np.int64))
@@ -89,8 +89,19 @@ def read_labelled(
     )
 
 
-def _rows_of(table: pa.Table, some: pa.Table, partition: Partition) -> NDArray[np.int64]:
-    rows = pd.Index(table[NAME].to_pandas()).get_indexer(some[NAME].to_pandas())
+def rows_of(table: pa.Table, some: pa.Table, partition: Partition) -> NDArray[np.int64]:
+    """Find sources, by place and name, in a catalogue partition; int64 row numbers.
+
+    Raises
+    ------
+    StoreError
+        When one is not there.
+    """
+    keys = [
+        pd.MultiIndex.from_arrays([each[SPATIAL_INDEX].to_numpy(), each[NAME].to_pandas()])
+        for each in (table, some)
+    ]
+    rows = keys[0].get_indexer(keys[1])
     if (rows < 0).any():
         raise StoreError(
             f"a sample names sources of partition {partition.label} that the catalogue does not "

@@ -38,9 +38,9 @@ from kidsclf.schema import DEC, LABEL, NAME, RA, REDSHIFT, SPATIAL_INDEX
 from kidsclf.sky.margin import margin_order, near_partition, neighbours, same_order_neighbours
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import HatsCatalogue
-from kidsclf.store.layout import WorkDirectory
+from kidsclf.store.layout import WorkDirectory, keep_only
 from kidsclf.store.receipts import Receipt, fingerprint, is_finished, write_receipt
-from kidsclf.store.staging import StagedChunk, touching
+from kidsclf.store.staging import OCCUPANCY_ORDER, StagedChunk, touching
 from kidsclf.surveys.column_map import ColumnMap
 
 LABEL_NAME = "label_name"
@@ -78,6 +78,7 @@ def run(context: Context) -> StageOutcome:
     written = _match(context, read)
     for name in context.samples:
         _finish_sample(context, name, written)
+    keep_only(context.work.samples, context.samples)
     _sum_up(context, wanted, read, written)
     shutil.rmtree(context.work.staging / "samples", ignore_errors=True)
     return StageOutcome.of(
@@ -114,6 +115,13 @@ def _reading_tasks(context: Context, name: str) -> tuple[Task, ...]:
     reading = Reading(column_map, cuts, (), count_order(context))
     folder = context.work.staging / "samples" / name
     return reading_tasks(context, f"match.read.{name}", settings.tables, reading, folder)
+
+
+def match_settings(context: Context) -> str:
+    """Hash the settings that decide what the samples hold."""
+    samples = {name: settings_of(each) for name, each in context.config.samples.items()}
+    maps = {name: each.model_dump() for name, each in context.samples.items()}
+    return fingerprint(samples, maps, context.config.train.classes)
 
 
 def _wanted(context: Context, reading: Mapping[str, tuple[Task, ...]]) -> str:
@@ -153,7 +161,10 @@ def _match(context: Context, read: Mapping[str, Mapped]) -> Mapped:
         ]
         for name, mapped in read.items()
     }
-    counts = {name: [chunk.read_counts(order) for chunk in each] for name, each in staged.items()}
+    occupied = {
+        name: [chunk.read_counts(order).coarsened(OCCUPANCY_ORDER) for chunk in each]
+        for name, each in staged.items()
+    }
     code = code_fingerprint("ingest", "sky", "store")
     widest = max(sample.radius_arcsec for sample in context.config.samples.values())
     _check_radius(widest, max(partition.order for partition in in_order))
@@ -163,11 +174,7 @@ def _match(context: Context, read: Mapping[str, Mapped]) -> Mapped:
         around = (partition, *same_order_neighbours(partition))
         plans, used = [], []
         for name, settings in context.config.samples.items():
-            touched = [
-                k
-                for k, each in enumerate(counts.get(name, []))
-                if any(touching(each, pixel) for pixel in around)
-            ]
+            touched = [k for k, each in enumerate(occupied.get(name, [])) if touching(each, around)]
             plans.append(
                 SamplePlan(
                     name,
@@ -344,6 +351,7 @@ def _sum_up(context: Context, wanted: str, read: Mapping[str, Mapped], written: 
     cuts = {name: cut_rows(total_cuts(mapped.receipts)) for name, mapped in read.items()}
     seconds = [r.seconds for mapped in (*read.values(), written) for r in mapped.receipts]
     facts = {
+        "asked": match_settings(context),
         "partitions": {receipt.task: receipt.fingerprint for receipt in written.receipts},
         "matched": matched,
         "cuts": cuts,

@@ -69,7 +69,7 @@ def memory_gib(config: Config, bands: int) -> dict[str, float]:
     with_images = any(network_entry(name).images for name in config.train.networks)
     needs = {
         "ingest": 3 * config.ingest.chunk_rows * row,
-        "cutouts": config.ingest.max_rows * 3 * stamps,
+        "cutouts": config.ingest.max_rows * 4 * stamps + 0.2 * _GIB * (stamps > 0),
         "match": 3 * partition,
         "infer": partition + config.ingest.max_rows * (3 * stamps if with_images else 0.0),
         "reduce": 3 * partition,
@@ -119,6 +119,12 @@ def check_networks(
         match.check_samples(config, survey, samples)
     if "train" in names:
         train.check_settings(config, survey)
+    if {"train", "infer"} <= names and "://" in config.cluster.kind and _threads_differ(config):
+        raise ConfigError(
+            f"train.threads = {config.train.threads} and infer.threads = {config.infer.threads} "
+            f"need workers that can be restarted between, but those of {config.cluster.kind} are "
+            f"not this run's own; set both to the same number"
+        )
 
 
 def run_stages(context: Context, stages: Sequence[Stage]) -> list[StageOutcome]:
@@ -127,16 +133,15 @@ def run_stages(context: Context, stages: Sequence[Stage]) -> list[StageOutcome]:
     for stage in stages:
         if stage.name == "report":
             write_table(context.work.metrics / "stages.parquet", report.stages_table(outcomes))
-        if stage.name == "infer" and _threads_differ(context, outcomes):
+        trained = any(each.stage == "train" and each.tasks > each.skipped for each in outcomes)
+        if stage.name == "infer" and trained and _threads_differ(context.config):
             context.engine.restart_workers()
         outcomes.append(stage.run(context))
     return outcomes
 
 
-def _threads_differ(context: Context, outcomes: Sequence[StageOutcome]) -> bool:
+def _threads_differ(config: Config) -> bool:
     """A worker that has trained with Keras keeps its thread count; scoring may want another."""
-    settings = context.config.train
-    by_keras = any(network_entry(name).family == "keras" for name in settings.networks)
-    trained = any(each.stage == "train" and each.tasks > each.skipped for each in outcomes)
-    differ = settings.threads != context.config.infer.threads
-    return trained and by_keras and differ and settings.pretrained is None
+    by_keras = any(network_entry(name).family == "keras" for name in config.train.networks)
+    differ = config.train.threads != config.infer.threads
+    return by_keras and differ and config.train.pretrained is None

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from kidsclf import __version__
 from kidsclf.config import Config
-from kidsclf.errors import ConfigError
+from kidsclf.errors import ConfigError, StoreError
 from kidsclf.pipeline.context import (
     Context,
     code_fingerprint,
@@ -19,13 +19,10 @@ from kidsclf.pipeline.infer import CLASS, ENTROPY, FLAGS, P_MAX
 from kidsclf.pipeline.mapping import Made, Mapped, Task
 from kidsclf.schema import (
     DEC,
-    HALF_LIGHT_RADIUS,
-    LABEL,
     NAME,
     RA,
-    REDSHIFT,
     SPATIAL_INDEX,
-    error_column,
+    canonical_names,
     magnitude_column,
     probability_column,
 )
@@ -54,11 +51,9 @@ def check_columns(config: Config, survey: ColumnMap) -> None:
             f"survey.preset = {config.survey.preset!r} is to describe a catalogue to classify, but "
             f"it maps no magnitudes; use the preset of a photometric survey"
         )
-    band = survey.reference_band or ""
     taken = {
-        *(SPATIAL_INDEX, NAME, RA, DEC, LABEL, REDSHIFT, HALF_LIGHT_RADIUS, band),
+        *(SPATIAL_INDEX, survey.reference_band, *canonical_names(survey.bands)),
         *(CLASS, P_MAX, ENTROPY, FLAGS, *map(probability_column, config.train.classes)),
-        *(column(each) for each in survey.bands for column in (magnitude_column, error_column)),
     }
     for name in config.ingest.keep_columns:
         if name in taken:
@@ -80,7 +75,11 @@ def write_catalogue(context: Context) -> Mapped:
         Task(
             "products",
             partition.label,
-            fingerprint(base, task_fingerprint(context, "infer", f"{network}@{partition.label}")),
+            fingerprint(
+                base,
+                receipt.fingerprint,
+                task_fingerprint(context, "infer", f"{network}@{partition.label}"),
+            ),
             join_partition,
             (context.work, partition, network, columns),
             receipt.rows,
@@ -121,6 +120,11 @@ def join_partition(
         "catalogue": HatsCatalogue(work.catalogue).read(partition),
         "scores": HatsCatalogue(work.scores(network)).read(partition),
     }
+    if not tables["catalogue"][NAME].equals(tables["scores"][NAME]):
+        raise StoreError(
+            f"scores and catalogue of partition {partition.label} should hold the same sources in "
+            f"the same order, but do not; add infer to --stages"
+        )
     joined = pa.table({name: tables[table][source] for name, table, source in columns})
     path = HatsCatalogue(work.products / "catalog").write(partition, joined)
     return Made(joined.num_rows, (path,))

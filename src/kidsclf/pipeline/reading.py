@@ -9,7 +9,7 @@ import pyarrow as pa
 from kidsclf.ingest.select import Cut, finite_coordinates, select, survey_cut
 from kidsclf.pipeline.context import Context, code_fingerprint, file_fingerprint
 from kidsclf.pipeline.mapping import Made, Task
-from kidsclf.schema import DEC, NAME, RA, SPATIAL_INDEX, CutCount
+from kidsclf.schema import DEC, NAME, RA, SPATIAL_INDEX, CutCount, canonical_names
 from kidsclf.sky.partition import spatial_index
 from kidsclf.store.catalogue import SKYMAP_ORDER
 from kidsclf.store.receipts import Receipt, fingerprint
@@ -78,13 +78,9 @@ def stage_chunk(chunk: Chunk, reading: Reading, folder: Path, name: str) -> Made
     table, counts = select(table, reading.cuts)
     index = spatial_index(table[RA].to_numpy(), table[DEC].to_numpy())
     table = table.add_column(0, SPATIAL_INDEX, pa.array(index, pa.int64()))
-    table = table.drop_columns(
-        [
-            column
-            for column in reading.column_map.cut_columns()
-            if column not in reading.keep_columns and column in table.column_names
-        ]
-    )
+    only_for_cuts = set(reading.column_map.cut_columns()) - set(reading.keep_columns)
+    own = {SPATIAL_INDEX, *canonical_names(reading.column_map.bands)}
+    table = table.select([c for c in table.column_names if c in own or c not in only_for_cuts])
     staged = StagedChunk.at(folder, name)
     staged.write(table, reading.count_order)
     facts = {

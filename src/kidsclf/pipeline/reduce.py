@@ -15,12 +15,13 @@ from kidsclf.pipeline.context import (
     StageOutcome,
     code_fingerprint,
     finished_partitions,
+    require_current,
     settings_of,
     task_fingerprint,
 )
 from kidsclf.pipeline.gallery import with_stamps
-from kidsclf.pipeline.infer import FLAGS
-from kidsclf.pipeline.inputs import photometry
+from kidsclf.pipeline.infer import FLAGS, scoring_tasks
+from kidsclf.pipeline.inputs import photometry, rows_of
 from kidsclf.pipeline.mapping import Made, Mapped, Task
 from kidsclf.pipeline.products import product_network, write_catalogue
 from kidsclf.pipeline.summary import cut_flow, summarise_run
@@ -44,6 +45,8 @@ JUDGING = ("classification", "confusion", "thresholds")
 
 def run(context: Context) -> StageOutcome:
     """Reduce the scores, write the tables, the summary and the catalogue."""
+    for name in _networks(context):
+        require_current(context, scoring_tasks(context, name))
     asked = questions_of(context)
     mapped = [context.engine.map(_tasks(context, name, asked)) for name in _networks(context)]
     results: dict[str, NetworkResult] = {}
@@ -150,7 +153,7 @@ def reduce_partition(
         magnitudes[:, bands.index(reference_band)] if reference_band else magnitudes[:, 0],
         read_scores(scored, asked.classes),
         scored[FLAGS].to_numpy(),
-        {sample: _labels(work, partition, sample, names, asked, config) for sample in samples},
+        {sample: _labels(work, partition, sample, table, asked, config) for sample in samples},
     )
     states = {each.name: each.local(block) for each in reductions_for(asked)}
     path = work.reduced(name) / f"{partition.order}-{partition.pixel}.json"
@@ -168,16 +171,17 @@ def _labels(
     work: WorkDirectory,
     partition: Partition,
     sample: str,
-    names: NDArray[np.object_],
+    catalogue: pa.Table,
     asked: Questions,
     config: Config,
 ) -> SampleLabels:
+    names = catalogue[NAME].to_numpy(zero_copy_only=False)
     codes = np.full(len(names), -1, np.int64)
     split = np.full(len(names), "", dtype="<U10")
     store = HatsCatalogue(work.sample(sample))
     if store.exists(partition):
-        table = store.read(partition, [NAME, LABEL])
-        rows = pd.Index(names).get_indexer(table[NAME].to_pandas())
+        table = store.read(partition, [SPATIAL_INDEX, NAME, LABEL])
+        rows = rows_of(catalogue, table, partition)
         codes[rows] = pd.Index(asked.classes).get_indexer(table[LABEL].to_pandas())
         if sample == asked.training_sample:
             split[rows] = _split(names[rows], config)

@@ -54,6 +54,7 @@ def summarise_run(
             "seed": context.config.run.seed,
             "version": __version__,
             "survey": context.survey.name,
+            "pretrained": context.config.train.pretrained is not None,
         },
         rows_in=ingest.rows,
         rows_out=int(ingest.facts["rows_out"]),

@@ -20,16 +20,18 @@ from kidsclf.pipeline.context import (
     StageOutcome,
     code_fingerprint,
     finished_partitions,
+    out_of_date,
     settings_of,
     stage_summary,
     task_fingerprint,
 )
 from kidsclf.pipeline.inputs import LabelledSample, read_labelled
 from kidsclf.pipeline.mapping import Made, Task
-from kidsclf.schema import SPLITS
+from kidsclf.pipeline.match import match_settings
+from kidsclf.schema import SPLITS, Inputs
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.publish import published_folder
-from kidsclf.store.receipts import fingerprint
+from kidsclf.store.receipts import fingerprint, read_receipt
 from kidsclf.store.tables import write_table
 from kidsclf.surveys.column_map import ColumnMap
 from kidsclf.train.fit import FittedNetwork, fit_network
@@ -38,6 +40,11 @@ from kidsclf.train.split import fold_of, split_of
 FINAL = -1
 """Fold number of the network that classifies the catalogue."""
 
+PIXEL_SCALE = "pixel_scale_arcsec"
+BRIGHTEST = "brightest_magnitude"
+"""Entries of a card's scores: what the training sample was like."""
+
+_SCALE_TOLERANCE = 0.01
 _TRAIN, _VALIDATION, _TEST = SPLITS
 
 
@@ -49,21 +56,68 @@ def run(context: Context) -> StageOutcome:
     InputError
         When there are no labels to learn from.
     ConfigError
-        When a network needs images and the run has none.
+        When a network lacks what it needs.
     """
-    settings = context.config.train
     check_settings(context.config, context.survey)
-    description = describe(context.config, context.bands)
-    if settings.pretrained is not None:
-        tasks = [_adopting(context, name, Path(settings.pretrained)) for name in settings.networks]
-    else:
+    if context.config.train.pretrained is None:
         _check_labels(context)
-        tasks = [
-            _fitting(context, name, fold, description)
-            for name in settings.networks
-            for fold in (*range(settings.folds), FINAL)
-        ]
-    return StageOutcome.of("train", context.engine.map(tasks))
+    else:
+        for name in context.config.train.networks:
+            _check_scale(context, name)
+    return StageOutcome.of("train", context.engine.map(training_tasks(context)))
+
+
+def training_tasks(context: Context) -> list[Task]:
+    """Plan one task a network and fold, or one a network that is taken from another run."""
+    settings = context.config.train
+    if settings.pretrained is not None:
+        return [_adopting(context, name, Path(settings.pretrained)) for name in settings.networks]
+    if stage_summary(context, "match").facts["asked"] != match_settings(context):
+        raise out_of_date("match")
+    description = describe(context.config, context.bands)
+    return [
+        _fitting(context, name, fold, description)
+        for name in settings.networks
+        for fold in (*range(settings.folds), FINAL)
+    ]
+
+
+def pixel_scale(context: Context) -> float:
+    """Give the scale of the run's stamps, arcsec a pixel; 0 without images.
+
+    Raises
+    ------
+    InputError
+        When tiles of scales that differ by more than 1 % were cut.
+    """
+    if not context.has_images:
+        return 0.0
+    scales: set[float] = set()
+    for partition in finished_partitions(context):
+        receipt = read_receipt(context.work.receipts, "cutouts", partition.label)
+        scales.update(receipt.facts["pixel_scales_arcsec"] if receipt else ())
+    if not scales:
+        return 0.0
+    if max(scales) > (1 + _SCALE_TOLERANCE) * min(scales):
+        raise InputError(
+            f"stamps of one run are to have one pixel scale, but its tiles have "
+            f"{min(scales):.4f} to {max(scales):.4f} arcsec; give tiles of one scale"
+        )
+    return min(scales)
+
+
+def _check_scale(context: Context, name: str) -> None:
+    if not network_entry(name).images:
+        return
+    scale = pixel_scale(context)
+    card = read_card(Path(str(context.config.train.pretrained)) / name)
+    taught = float(card.scores.get(PIXEL_SCALE, 0.0))
+    if abs(taught - scale) > _SCALE_TOLERANCE * scale:
+        raise ConfigError(
+            f"train.pretrained offers the network {name!r}, which learnt from pixels of "
+            f"{taught:.3f} arcsec, but this run's tiles have {scale:.3f}; use a network trained on "
+            f"that scale"
+        )
 
 
 def check_settings(config: Config, survey: ColumnMap) -> None:
@@ -148,7 +202,17 @@ def _fitting(context: Context, name: str, fold: int, description: InputDescripti
         task_name(name, fold),
         made_from,
         train_network,
-        (context.work, name, fold, description, context.config, seed, made_from),
+        (
+            context.work,
+            name,
+            fold,
+            description,
+            context.config,
+            seed,
+            made_from,
+            pixel_scale(context) if entry.images else 0.0,
+            context.survey.reference_band,
+        ),
     )
 
 
@@ -189,6 +253,8 @@ def train_network(
     config: Config,
     seed: int,
     made_from: str,
+    scale_arcsec: float,
+    reference_band: str | None,
 ) -> Made:
     """Fit one network and publish it; with a fold, also its scores of that fold."""
     entry, settings = network_entry(name), config.train
@@ -205,6 +271,8 @@ def train_network(
         settings,
         seed=seed,
     )
+    about = {**fitted.scores, PIXEL_SCALE: scale_arcsec}
+    about[BRIGHTEST] = _brightest(sample.labelled.take(parts[_TRAIN]).inputs, reference_band)
     path = work.model(name) if fold == FINAL else work.fold_model(name, fold)
     with published_folder(path) as folder:
         save_network(
@@ -213,13 +281,20 @@ def train_network(
             settings=settings.model_dump(mode="json"),
             seed=seed,
             fingerprint=made_from,
-            scores=fitted.scores,
+            scores=about,
         )
         write_table(folder / "history.parquet", _history(fitted, name, fold))
         if fold != FINAL:
             _write_fold_scores(folder, fitted, sample, parts[_TEST], config.infer.batch_size)
     rows = len(parts[_TRAIN]) + len(parts[_VALIDATION])
     return Made(rows, (path,), {"scores": dict(fitted.scores)})
+
+
+def _brightest(inputs: Inputs, reference_band: str | None) -> float:
+    """Give the magnitude than which 1 in 200 training sources is brighter; -99 without a band."""
+    if reference_band is None:
+        return -99.0
+    return float(np.nanquantile(inputs.magnitudes[:, inputs.bands.index(reference_band)], 0.005))
 
 
 def splits(

@@ -1,5 +1,7 @@
 """Where everything of a run lies below its work directory."""
 
+import shutil
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,9 +62,14 @@ class WorkDirectory:
         """What batch jobs said."""
         return self.root / "logs"
 
+    @property
+    def samples(self) -> Path:
+        """Folder of all samples."""
+        return self.root / "samples"
+
     def sample(self, name: str) -> Path:
         """HATS: labels of one sample."""
-        return self.root / "samples" / name
+        return self.samples / name
 
     def model(self, network: str) -> Path:
         """A trained network."""
@@ -72,10 +79,22 @@ class WorkDirectory:
         """A network trained without one fold."""
         return self.root / "models" / "folds" / f"{network}-{fold}"
 
+    @property
+    def all_scores(self) -> Path:
+        """Folder of the scores of all networks."""
+        return self.root / "scores"
+
     def scores(self, network: str) -> Path:
         """HATS: what a network says of each source."""
-        return self.root / "scores" / network
+        return self.all_scores / network
 
     def reduced(self, network: str) -> Path:
         """Per-partition states of the reductions."""
         return self.root / "metrics" / "states" / network
+
+
+def keep_only(folder: Path, names: Container[str]) -> None:
+    """Remove the folders below one that the run no longer has: they fit no catalogue of today."""
+    for path in folder.iterdir() if folder.exists() else ():
+        if path.is_dir() and path.name not in names:
+            shutil.rmtree(path)

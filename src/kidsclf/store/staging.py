@@ -1,5 +1,6 @@
 """Sorted chunks between reading a survey and splitting it over the sky."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from kidsclf.store.publish import published_file
 from kidsclf.store.tables import read_rows_between, read_table, write_table
 
 _ROW_GROUP = 16_384
+OCCUPANCY_ORDER = 6
+"""Pixels of 0.8 square degrees in which a chunk is remembered to hold rows."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,30 @@ class StagedChunk:
         return read_rows_between(self.rows, SPATIAL_INDEX, first_index, last_index)
 
 
-def touching(counts: PixelCounts, partition: Partition) -> bool:
-    """Say whether any counted row may lie in a partition; order of counts at least as fine."""
-    shift = 2 * (counts.order - partition.order)
-    bounds = np.array([partition.pixel, partition.pixel + 1]) << shift
-    start, stop = np.searchsorted(counts.pixels, bounds)
-    return bool(stop > start)
+def touching(counts: PixelCounts, partitions: Iterable[Partition]) -> bool:
+    """Say whether any counted row may lie in one of some partitions.
+
+    Coarse counts answer yes too often, never no wrongly.
+    """
+    for partition in partitions:
+        shift = 2 * (counts.order - partition.order)
+        if shift >= 0:
+            bounds = [partition.pixel << shift, (partition.pixel + 1) << shift]
+        else:
+            bounds = [partition.pixel >> -shift, (partition.pixel >> -shift) + 1]
+        start, stop = np.searchsorted(counts.pixels, bounds)
+        if stop > start:
+            return True
+    return False
 
 
 def gather(chunks: tuple[StagedChunk, ...], partition: Partition) -> pa.Table:
-    """Join what several chunks hold of one partition; strings are joined as one type."""
-    parts = [chunk.read(partition.first_index, partition.last_index) for chunk in chunks]
+    """Join what several chunks hold of one partition."""
+    return concatenate(
+        [chunk.read(partition.first_index, partition.last_index) for chunk in chunks]
+    )
+
+
+def concatenate(parts: list[pa.Table]) -> pa.Table:
+    """Join tables; columns of other but like types are joined as one type."""
     return pa.concat_tables(parts, promote_options="permissive").combine_chunks()

@@ -4,7 +4,7 @@ The file is walked header by header and only the rows that were asked for are re
 time, so that memory does not grow with the file; ``astropy`` decodes each block.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,7 +34,7 @@ def count_fits(path: Path) -> int:
     return int(table.header["NAXIS2"])
 
 
-def read_fits(path: Path, first_row: int, rows: int, columns: Sequence[str]) -> pa.Table:
+def read_fits(path: Path, first_row: int, rows: int, columns: Collection[str]) -> pa.Table:
     """Read some columns of rows ``first_row .. first_row + rows`` of the first binary table."""
     blocks = []
     with open_fits(path) as file:
@@ -61,7 +61,7 @@ def _first_table(file: BinaryIO) -> Unit:
     raise ValueError("it holds no binary table")
 
 
-def _decode(header: fits.Header, payload: bytes, rows: int, columns: Sequence[str]) -> pa.Table:
+def _decode(header: fits.Header, payload: bytes, rows: int, columns: Collection[str]) -> pa.Table:
     """Let astropy decode a block of rows as if it were a table of its own."""
     own = header.copy()
     own["NAXIS2"], own["PCOUNT"] = rows, 0
@@ -79,9 +79,28 @@ def _column(table: fits.BinTableHDU, raw: np.ndarray, name: str) -> pa.Array:
     if raw.dtype[name].kind == "S":
         text = pa.array(raw[name].astype(raw.dtype[name])).cast(pa.binary())
         return text.cast(pa.string())
-    values = np.asarray(table.data[name])
-    values = values.astype(values.dtype.newbyteorder("="))
+    values = _flipped_sign(raw[name], column.bscale, column.bzero)
+    if values is None:
+        values = np.asarray(table.data[name])
+        values = values.astype(values.dtype.newbyteorder("="))
     missing = None
     if column.null is not None and raw.dtype[name].kind in "iu":
         missing = raw[name] == int(column.null)
     return pa.array(values, mask=missing)
+
+
+def _flipped_sign(
+    stored: np.ndarray, scale: float | None, zero: float | None
+) -> np.ndarray | None:
+    """Decode integers of the other signedness, exactly; None where they are none.
+
+    FITS has no unsigned integers of 16, 32 and 64 bits nor signed bytes; they are stored with half
+    their range added or taken away by TZERO (standard 4.0, table 19), which is to flip a bit.
+    """
+    size, half = stored.itemsize, 2 ** (8 * stored.itemsize - 1)
+    offset = {"i": half, "u": -half}.get(stored.dtype.kind)
+    if offset is None or scale not in (None, "", 1) or zero != offset:
+        return None
+    native = stored.astype(stored.dtype.newbyteorder("="))
+    flipped = native.view(f"u{size}") ^ np.array(half, f"u{size}")
+    return flipped if offset > 0 else flipped.view("i1")

@@ -1,6 +1,6 @@
 """What every catalogue format can do: say what it holds, and give some columns of some rows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,8 @@ class TableFormat:
         ``count(path)``: its rows.
     read : callable
         ``read(path, first_row, rows, columns) -> pyarrow.Table``; nulls where the file has none.
+        ``columns`` are the names asked for, each with whether it is to be read as the text that
+        stands there, which matters where a format does not state types.
     by_rows : bool
         Whether memory is bounded by the rows asked for; otherwise the file is read whole.
     """
@@ -33,7 +35,7 @@ class TableFormat:
     suffixes: tuple[str, ...]
     units: Callable[[Path], Mapping[str, str | None]]
     count: Callable[[Path], int]
-    read: Callable[[Path, int, int, Sequence[str]], pa.Table]
+    read: Callable[[Path, int, int, Mapping[str, bool]], pa.Table]
     by_rows: bool = True
 
 

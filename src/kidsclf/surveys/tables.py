@@ -133,8 +133,9 @@ def read_chunk(chunk: Chunk, column_map: ColumnMap, keep_columns: Sequence[str] 
     own = tuple(dict.fromkeys((*column_map.cut_columns(), *keep_columns)))
     columns = source_columns(column_map, own, tuple(units), chunk.path)
     check_units(column_map, {name: units[name] for name in columns}, chunk.path)
+    wanted = {name: name in column_map.identifier.columns for name in columns}
     with named_errors(chunk.label):
-        raw = table_format.read(path, chunk.first_row, chunk.rows, columns)
+        raw = table_format.read(path, chunk.first_row, chunk.rows, wanted)
     if raw.num_rows != chunk.rows:
         raise InputError(
             f"{chunk.label} were asked for but only {raw.num_rows} of {chunk.rows} are there; "

@@ -1,6 +1,6 @@
 """Rows of a VOTable, which is XML and therefore read whole."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ def count_votable(path: Path) -> int:
     return len(_parse(path).array)
 
 
-def read_votable(path: Path, first_row: int, rows: int, columns: Sequence[str]) -> pa.Table:
+def read_votable(path: Path, first_row: int, rows: int, columns: Collection[str]) -> pa.Table:
     """Parse the file and keep some columns of some rows."""
     table = _parse(path)
     # The array's fields are called by ID, which may differ from the name people see.
