@@ -25,7 +25,7 @@ from kidsclf.pipeline.inputs import photometry, rows_of
 from kidsclf.pipeline.mapping import Made, Mapped, Task
 from kidsclf.pipeline.products import product_network, write_catalogue
 from kidsclf.pipeline.summary import cut_flow, summarise_run
-from kidsclf.pipeline.train import splits
+from kidsclf.pipeline.train import splits, training_tasks
 from kidsclf.reduce.block import SampleLabels, ScoredBlock
 from kidsclf.reduce.context import Context as Questions
 from kidsclf.reduce.context import context_of
@@ -45,6 +45,7 @@ JUDGING = ("classification", "confusion", "thresholds")
 
 def run(context: Context) -> StageOutcome:
     """Reduce the scores, write the tables, the summary and the catalogue."""
+    require_current(context, training_tasks(context))
     for name in _networks(context):
         require_current(context, scoring_tasks(context, name))
     asked = questions_of(context)

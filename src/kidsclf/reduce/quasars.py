@@ -36,8 +36,8 @@ def quasar_counts(context: Context) -> Reduction:
     ``count`` is of sources whose most probable class is quasar; ``count_probability`` sums the
     probability of being one over all sources of the bin. ``per_sq_deg`` is count / area of the
     bin (not per magnitude), its error Poisson's: sqrt(count) / area. ``cumulative_per_sq_deg``
-    has all quasars with r <= ``r_high``, those brighter than the first bin too. No quasar class:
-    no row.
+    has all quasars with r <= ``r_high``, those brighter than the first bin too. Densities are NaN
+    where the area is. No quasar class: no row.
     """
     return Reduction("quasar_counts", {}, partial(_local, context=context), _merge, _finish)
 

@@ -57,7 +57,8 @@ class NetworkResult:
     classification, rows, area : pyarrow.Table
         As `classification`, `row_counts` and `area` finish them.
     parameters : int or None
-        Trainable numbers of the network; None where it has none to count (trees).
+        All weights of the network, the means and variances that batch normalisation measures
+        included (training adjusts fewer); None where it has none to count (trees).
     """
 
     classification: pa.Table

@@ -109,7 +109,22 @@ def canonical_table(
     if column_map.redshift:
         name = _first_present(column_map.redshift, raw.column_names)
         columns[schema.REDSHIFT] = column_numbers(raw, name, where).astype(np.float32)
-    return _with_own(pa.table(columns), raw, own, where)
+    return _with_own(pa.table(columns), _with_numbers(raw, column_map, where), own, where)
+
+
+def _with_numbers(raw: pa.Table, column_map: ColumnMap, where: str) -> pa.Table:
+    """Turn identifiers that came as text into the numbers that cuts hold them against."""
+    for name in set(column_map.identifier.columns) & set(column_map.compared_numbers()):
+        if pa.types.is_string(raw[name].type):
+            try:
+                numbers = pc.utf8_trim_whitespace(raw[name]).cast(pa.int64())
+            except pa.ArrowInvalid as error:
+                raise InputError(
+                    f"column {name} of {where} was asked for as numbers by a selection but holds "
+                    f"texts; correct the value of the selection in the column map"
+                ) from error
+            raw = raw.set_column(raw.column_names.index(name), name, numbers)
+    return raw
 
 
 def _with_own(table: pa.Table, raw: pa.Table, own: Sequence[str], where: str) -> pa.Table:

@@ -190,3 +190,15 @@ class ColumnMap(Section):
     def cut_columns(self) -> tuple[str, ...]:
         """List the survey's own columns that the cuts need, each once."""
         return tuple(dict.fromkeys(column for cut in self.cuts for column in cut.columns))
+
+    def compared_numbers(self) -> tuple[str, ...]:
+        """List the columns that cuts hold against numbers, each once."""
+        pairs = ((cut.columns, cut.value) for cut in self.cuts)
+        return tuple(
+            dict.fromkeys(c for columns, value in pairs if _numeric(value) for c in columns)
+        )
+
+
+def _numeric(value: CutValue | None) -> bool:
+    values = value if isinstance(value, tuple) else (value,)
+    return all(isinstance(each, int | float) for each in values)

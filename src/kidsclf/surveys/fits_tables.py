@@ -89,9 +89,7 @@ def _column(table: fits.BinTableHDU, raw: np.ndarray, name: str) -> pa.Array:
     return pa.array(values, mask=missing)
 
 
-def _flipped_sign(
-    stored: np.ndarray, scale: float | None, zero: float | None
-) -> np.ndarray | None:
+def _flipped_sign(stored: np.ndarray, scale: float | None, zero: float | None) -> np.ndarray | None:
     """Decode integers of the other signedness, exactly; None where they are none.
 
     FITS has no unsigned integers of 16, 32 and 64 bits nor signed bytes; they are stored with half

@@ -103,6 +103,8 @@ def _contour(
     x_edges: NDArray[np.float64],
     y_edges: NDArray[np.float64],
 ) -> None:
+    if min(counts.shape) < 2:  # a few sources of nearly one colour: there is nothing to go round
+        return
     smooth = _smoothed(counts)
     levels = sorted({_level(smooth, part) for part in ENCLOSED})
     if smooth.max() <= levels[0]:

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 
 from kidsclf.report.blocks import Block, Section, drawing, missing
@@ -22,6 +23,8 @@ from kidsclf.report.tables import (
 
 CONFIDENT = 0.9
 """Probability above which Feng's section 4.3 counts a class as a confident one."""
+
+_NO_AREA = "the sources are too few or too unevenly spread to tell the area that they cover"
 
 
 def _of_headline(tables: ReportTables, table: pa.Table | None) -> pa.Table | None:
@@ -93,6 +96,8 @@ def quasars(tables: ReportTables) -> Section:
                 data=rows,
             ),
         )
+        if not np.isfinite(numbers(rows, "area_sq_deg")).any():
+            blocks += (missing("The density of quasars", _NO_AREA),)
     return Section("quasars", "Quasar counts", lead, blocks)
 
 
