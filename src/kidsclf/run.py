@@ -218,6 +218,9 @@ def _scratch(work: WorkDirectory) -> Iterator[Path]:
     """Hand out the folder of the workers' own files; nothing of it stays, however the run ends."""
     try:
         yield work.scratch
+    except BaseException:
+        remove_unfinished(work.root)  # by now the workers of this run's own have ended
+        raise
     finally:
         shutil.rmtree(work.scratch, ignore_errors=True)
         with suppress(OSError):  # a run that never began leaves no empty folder
@@ -295,7 +298,8 @@ def _print_networks(networks: dict[str, Any], *, pretrained: bool) -> None:
     support = sum(each["support"] for each in first["classes"].values())
     seen = "(what taught the networks is not known here)" if pretrained else "they have not seen"
     print(f"networks   judged by {support:,} labels of {first['sample']} {seen}")
-    print(f"           {'':<10} {'accuracy':<18}" + "".join(f"{'F1 ' + c:<12}" for c in classes))
+    heads = "".join(f"{'F1 ' + each:<12}" for each in classes)
+    print(f"           {'':<10} {'accuracy':<18}{heads}".rstrip())
     for name, each in judged.items():
         accuracy = _number(each["accuracy"])
         if each.get("accuracy_std"):

@@ -88,6 +88,12 @@ def sources(rng: np.random.Generator, n: int) -> pa.Table:
 
 
 @pytest.fixture(scope="session")
+def draw_sources() -> Callable[[np.random.Generator, int], pa.Table]:
+    """Hand out ``sources`` for surveys of another size."""
+    return sources
+
+
+@pytest.fixture(scope="session")
 def small_survey(tmp_path_factory) -> Path:
     """A survey of two Parquet files, 3,000 rows, and its configuration ``run.toml``."""
     folder = tmp_path_factory.mktemp("survey")

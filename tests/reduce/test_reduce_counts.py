@@ -108,6 +108,59 @@ def test_area_needs_sources(survey, subset, context):
     assert all(math.isnan(row["per_sq_deg"]) for row in rows)
 
 
+def placed(survey, subset, ra, dec):
+    """A block with its sources there."""
+    block = survey(1, 1)
+    block = subset(block, np.zeros(len(ra), np.int64), block.partition)
+    return replace(block, ra=ra, dec=dec, index29=spatial_index(ra, dec))
+
+
+@pytest.mark.parametrize("rows", [2, 3, 5, 10, 50, 200, 319])
+def test_the_area_of_few_sources_is_unknown(survey, context, rows):
+    for seed in range(5):
+        found = table(context, "area", survey(seed, rows))[0]
+        assert math.isnan(found["area_sq_deg"])
+        assert found == found | {"order": None, "occupied": None, "rows": rows}
+
+
+def test_the_area_of_one_spot_is_unknown(square):
+    block, _ = square(1, 1e12, 1e-4, 30.0, 10.0)
+    assert len(block) > 5000
+    assert math.isnan(area_sq_deg(occupancy_of(block)))
+
+
+@pytest.mark.parametrize("density", [100, 400, 1000, 2000])
+def test_an_area_is_given_only_where_it_is_right(square, density):
+    given = []
+    for seed in range(6):
+        block, true = square(seed, density, 2.0, 40.0 + seed, 5.0)
+        given.append(area_sq_deg(occupancy_of(block)) / true)
+    known = [ratio for ratio in given if not math.isnan(ratio)]
+    assert known == pytest.approx([1.0] * len(known), rel=0.1)
+    assert len(known) == 6 or density < 400
+
+
+def test_targets_that_thin_out_at_all_scales_cover_no_area(survey, subset):
+    """A dust of three levels, with 20 spots in each spot of the level before."""
+    rng = np.random.default_rng(3)
+    ra, dec = np.array([180.0]), np.array([0.0])
+    for side in (40.0, 4.0, 0.4):
+        ra = (ra[:, None] + rng.uniform(-side / 2, side / 2, (len(ra), 20))).ravel()
+        dec = (dec[:, None] + rng.uniform(-side / 2, side / 2, (len(dec), 20))).ravel()
+    block = placed(survey, subset, ra, dec)
+    assert math.isnan(area_sq_deg(occupancy_of(block)))
+
+
+def test_area_of_spectroscopic_targets_is_unknown(survey_data, survey, subset):
+    """Ten thousand of SDSS: pixels of 13, 3.4 and 0.8 square degrees cover 7800, 3900, 1200."""
+    import pyarrow.parquet as pq
+
+    targets = pq.read_table(survey_data / "labelled" / "sdss_dr17_10k.parquet").to_pandas()
+    ra, dec = targets["ra"].to_numpy(np.float64), targets["dec"].to_numpy(np.float64)
+    block = placed(survey, subset, ra, dec)
+    assert math.isnan(area_sq_deg(occupancy_of(block)))
+
+
 def test_area_of_a_real_field(survey_data, survey, subset):
     """A clustered one of 0.0235 square degrees: 2600 x 1300 pixels of 0.3 arcsec."""
     from astropy.io import fits
@@ -116,9 +169,7 @@ def test_area_of_a_real_field(survey_data, survey, subset):
     with fits.open(path) as hdus:
         ra = hdus[1].data["RAJ2000"].astype(np.float64)
         dec = hdus[1].data["DECJ2000"].astype(np.float64)
-    block = survey(1, 1)
-    block = subset(block, np.zeros(len(ra), np.int64), block.partition)
-    block = replace(block, ra=ra, dec=dec, index29=spatial_index(ra, dec))
+    block = placed(survey, subset, ra, dec)
     true = 2600 * 1300 * (0.3 / 3600) ** 2
     # Some two hundred fine pixels: the border and chance leave more than the 3 % of a survey.
     assert area_sq_deg(occupancy_of(block)) == pytest.approx(true, rel=0.08)

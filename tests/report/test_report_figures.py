@@ -82,11 +82,29 @@ def test_quasar_densities_are_fengs():
     assert feng == {21.0: pytest.approx(88.5, abs=0.05), 22.0: pytest.approx(292.2, abs=0.05)}
 
 
-def test_quasar_counts_draw_a_few_rows_and_no_area(tables):
-    rows = select(tables.quasar_counts, {"network": "mnn"}).slice(0, 2)
-    place = rows.column_names.index("area_sq_deg")
-    rows = rows.set_column(place, "area_sq_deg", pa.array([np.nan, np.nan]))
-    inline_svg(draw_quasar_counts(rows), "q")
+def test_quasar_counts_draw_a_few_rows(tables):
+    rows = select(tables.quasar_counts, {"network": "mnn"}).sort_by("r_low").slice(20, 2)
+    bins, brighter = draw_quasar_counts(rows).axes
+    probable, density = bins.lines[:2]
+    np.testing.assert_array_equal(density.get_ydata(), rows["per_sq_deg"].to_numpy())
+    np.testing.assert_allclose(probable.get_ydata(), 0.93 * density.get_ydata())
+    np.testing.assert_array_equal(
+        brighter.lines[1].get_ydata(), rows["cumulative_per_sq_deg"].to_numpy()
+    )
+
+
+def test_without_an_area_only_the_published_quasars_are_drawn(tables):
+    rows = select(tables.quasar_counts, {"network": "mnn"}).slice(20, 2)
+    unknown = ("area_sq_deg", "per_sq_deg", "per_sq_deg_error", "cumulative_per_sq_deg")
+    for name in unknown:
+        place = rows.column_names.index(name)
+        rows = rows.set_column(place, name, pa.array([np.nan, np.nan]))
+    figure = draw_quasar_counts(rows)
+    bins, brighter = figure.axes
+    assert [line.get_xdata().size for line in bins.lines[:2]] == [0, 0]
+    shown = [y for line in brighter.lines for y in line.get_ydata()]
+    assert shown == [known.per_sq_deg for known in FENG_QUASARS]
+    assert inline_svg(figure, "q").startswith("<svg")
 
 
 def test_colours_keep_every_source_and_contour_the_labels(tables):
@@ -96,6 +114,42 @@ def test_colours_keep_every_source_and_contour_the_labels(tables):
     stars = select(tables.colour_colour, {"sample": "catalogue", "class": "STAR"})
     assert (image[..., 3] > 0).sum() == stars.num_rows
     assert figure.axes[0].collections
+
+
+def colours_of(cells):
+    """One class in the catalogue and one sample, in the cells (x, y, count) of 0.05 mag."""
+    rows = [
+        {"network": "mnn", "sample": sample, "class": "STAR"}
+        | {"x_colour": "g-r", "y_colour": "r-i", "count": count}
+        | {"x_low": 0.05 * x, "x_high": 0.05 * (x + 1)}
+        | {"y_low": 0.05 * y, "y_high": 0.05 * (y + 1)}
+        for sample in ("catalogue", "sdss")
+        for x, y, count in cells
+    ]
+    return pa.Table.from_pylist(rows)
+
+
+def test_cells_keep_their_place_where_those_between_them_are_empty():
+    axes = draw_colour_colour(colours_of([(0, 0, 1), (1, 7, 3), (9, 2, 1)])).axes[0]
+    image = axes.images[0]
+    assert image.get_array().shape == (8, 10, 4)
+    assert image.get_extent() == pytest.approx([0, 0.5, 0, 0.4])
+    shown = np.argwhere(image.get_array()[..., 3] > 0).tolist()
+    assert shown == [[0, 0], [2, 9], [7, 1]]
+
+
+def test_contours_go_round_as_few_as_two_by_two_cells():
+    figure = draw_colour_colour(colours_of([(3, 4, 1), (4, 5, 9)]))
+    assert figure.axes[0].collections
+
+
+@pytest.mark.parametrize(
+    "cells", [[(3, 4, 1)], [(3, 4, 5), (4, 4, 9), (5, 4, 2)], [(3, 4, 5), (3, 5, 9)]]
+)
+def test_sources_in_one_row_of_cells_are_shaded_without_contours(cells):
+    axes = draw_colour_colour(colours_of(cells)).axes[0]
+    assert (axes.images[0].get_array()[..., 3] > 0).sum() == len(cells)
+    assert not axes.collections
 
 
 def test_fields_run_on_across_right_ascension_zero():

@@ -84,6 +84,14 @@ def write_gzipped_csv(table, path):
     path.write_bytes(gzip.compress(path.with_suffix("").read_bytes()))
 
 
+def write_csv_with_blank_lines(table, path):
+    """Blank lines before the names, after them, between rows here and there, and at the end."""
+    write_csv(table, path)
+    lines = path.read_text().splitlines(keepends=True)
+    blanks = np.random.default_rng(8).choice([0, 0, 0, 1, 5], len(lines))
+    path.write_text("\n" + "".join(line + "\n" * k for line, k in zip(lines, blanks, strict=True)))
+
+
 def write_votable(table, path):
     table.write(path, format="votable")
 
@@ -99,6 +107,7 @@ WRITERS = {
     "table.parquet": write_parquet,
     "table.csv": write_csv,
     "packed.csv.gz": write_gzipped_csv,
+    "blanks.csv": write_csv_with_blank_lines,
     "table.vot": write_votable,
     "binary.vot": write_binary_votable,
 }
@@ -156,6 +165,116 @@ def test_the_size_of_chunks_does_not_matter(path):
     if not path.endswith(".vot"):
         one = plan_chunks([path], 1)[500]
         assert_same(read_chunk(one, OWN), whole.slice(500, 1))
+
+
+def small_csv(tmp_path, text: str) -> str:
+    path = tmp_path / "small.csv"
+    path.write_text(text)
+    return str(path)
+
+
+def bare(columns, **more) -> ColumnMap:
+    return ColumnMap.model_validate(
+        {
+            "name": "bare",
+            "identifier": {"columns": columns},
+            "position": {"ra": "ra", "dec": "dec"},
+        }
+        | more
+    )
+
+
+def test_blank_lines_of_csv_are_no_rows(tmp_path):
+    path = small_csv(tmp_path, "id,ra,dec\nA,1,2\n\nB,1,2\nC,1,2\n\n\nD,1,2\n")
+    for rows in (1, 2, 3, 4):
+        assert read(path, rows, bare(("id",)))["name"].to_pylist() == ["A", "B", "C", "D"]
+
+
+def test_blank_lines_of_csv_beyond_the_first_block(tmp_path):
+    """Some three blocks of a megabyte, in chunks that end anywhere in them."""
+    rows = 60_000
+    lines = [f"{k:030d}{'x' * 20},1,2\n" + "\n" * (k % 7 == 0) for k in range(rows)]
+    path = small_csv(tmp_path, "id,ra,dec\n" + "".join(lines))
+    names = read(path, 17_001, bare(("id",)))["name"].to_pylist()
+    assert names == [f"{k:030d}{'x' * 20}" for k in range(rows)]
+
+
+def test_identifiers_of_csv_keep_their_leading_zeros(tmp_path):
+    text = "field,number,ra,dec\n01,00123,1,2\n1,123,1,2\n 2 ,-05,1,2\n"
+    path = small_csv(tmp_path, text)
+    for rows in (1, 3):
+        found = read(path, rows, bare(("field", "number")), keep_columns=["number"])
+        assert found["name"].to_pylist() == ["01-00123", "1-123", "2--05"]
+        assert found["number"].to_pylist() == ["00123", "123", "-05"]
+
+
+def test_identifiers_of_csv_can_be_held_against_numbers(tmp_path):
+    path = small_csv(tmp_path, "field,number,ra,dec\n01,007,1,2\n1,7,1,2\n")
+    cut = {"name": "north", "columns": "field", "op": "in", "value": (1, 2)}
+    found = read(path, 1, bare(("field", "number"), cuts=[cut]))
+    assert found["name"].to_pylist() == ["01-007", "1-7"]
+    assert found["field"].to_pylist() == [1, 1]
+    path = small_csv(tmp_path, "field,number,ra,dec\nN1,007,1,2\n")
+    with pytest.raises(InputError, match=r"column field of .* as numbers by a selection"):
+        read(path, 1, bare(("field", "number"), cuts=[cut]))
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (("1.5", "2.5"), "decimal numbers"),
+        (("1.2e18", "1.3e18"), "decimal numbers"),
+        (("7", ""), "row 1 of them is blank"),
+    ],
+)
+def test_identifiers_of_csv_that_lost_digits_are_refused(tmp_path, texts, said):
+    path = small_csv(tmp_path, "id,ra,dec\n" + "".join(f"{text},1,2\n" for text in texts))
+    with pytest.raises(InputError, match=said):
+        read(path, 2, bare(("id",)))
+
+
+def test_identifiers_of_csv_that_turn_decimal_are_refused(tmp_path):
+    lines = [f"{k},1,{'2' * 40}e-40\n" for k in range(30_000)]
+    path = small_csv(tmp_path, "id,ra,dec\n" + "".join(lines) + "1.2e18,1,2\n")
+    with pytest.raises(InputError, match=r"1\.2e18"):
+        read(path, 40_000, bare(("id",)))
+
+
+@pytest.mark.parametrize("name", ["unsigned.fits", "unsigned.fits.gz"])
+def test_unsigned_integers_of_fits_are_exact(tmp_path, name):
+    bits = {16: "I", 32: "J", 64: "K"}
+    values = {
+        n: np.array([0, 1, 2 ** (n - 1) - 1, 2 ** (n - 1), 2**n - 2, 2**n - 1], f"u{n // 8}")
+        for n in bits
+    }
+    columns = [
+        fits.Column(f"u{n}", format=code, bzero=2 ** (n - 1), array=values[n])
+        for n, code in bits.items()
+    ]
+    signed = np.array([-128, -1, 0, 1, 5, 127], np.int8)
+    columns.append(fits.Column("s8", format="B", bzero=-128, array=signed))
+    columns += [fits.Column(c, format="D", unit="deg", array=np.ones(6)) for c in ("ra", "dec")]
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / name)
+    own = ["u16", "u32", "u64", "s8"]
+    for rows in (1, 4, 6):
+        found = read(str(tmp_path / name), rows, bare(("u64",)), keep_columns=own)
+        assert found["name"].to_pylist() == [str(value) for value in values[64].tolist()]
+        assert found["s8"].to_pylist() == signed.tolist()
+        for n in bits:
+            assert found[f"u{n}"].type == getattr(pa, f"uint{n}")()
+            assert found[f"u{n}"].to_pylist() == values[n].tolist()
+
+
+def test_missing_unsigned_integers_of_fits_are_null(tmp_path):
+    columns = [fits.Column(c, format="D", array=np.ones(3)) for c in ("ra", "dec")]
+    columns.append(fits.Column("id", format="3A", array=np.array(["a", "b", "c"])))
+    numbers = np.array([5, 2**31 - 7, 9], np.uint32)
+    columns.append(fits.Column("n", format="J", bzero=2**31, array=numbers))
+    table = fits.BinTableHDU.from_columns(columns)
+    table.header["TNULL4"] = -7  # as stored, before TZERO is added
+    table.writeto(tmp_path / "missing.fits")
+    found = read(str(tmp_path / "missing.fits"), 2, bare(("id",)), keep_columns=["n"])
+    assert found["n"].to_pylist() == [5, None, 9]
 
 
 def test_a_missing_column_is_named_with_what_is_there(path):
@@ -227,16 +346,9 @@ def test_a_chunk_of_fits_costs_no_more_memory_than_the_chunk(tmp_path):
     table["id"] = np.arange(rows)
     path = tmp_path / "wide.fits"  # 74 MB
     table.write(path)
-    bare = ColumnMap.model_validate(
-        {
-            "name": "bare",
-            "identifier": {"columns": ("id",)},
-            "position": {"ra": "ra", "dec": "dec"},
-        }
-    )
     chunk = plan_chunks([str(path)], 20_000)[-1]
     tracemalloc.start()
-    assert read_chunk(chunk, bare).num_rows == 20_000
+    assert read_chunk(chunk, bare(("id",))).num_rows == 20_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20e6  # a few copies of the chunk's 3.7 MB, not of the file

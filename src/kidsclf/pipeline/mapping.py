@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from distributed import Client, Future, KilledWorker, as_completed
+from distributed import Client, Future, KilledWorker, as_completed, wait
 
 from kidsclf.errors import ClusterError, KidsclfError
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.receipts import Receipt, fingerprint, is_finished, measure, write_receipt
 
 _TASKS_PER_THREAD = 3
+_PATIENCE_SECONDS = 30.0
 _RESTART_SECONDS = 120
 
 
@@ -160,6 +161,13 @@ class Engine:
                 yield self._result(future)
                 if waiting:
                     running.add(self._submit(waiting.pop()))
+        except KidsclfError:
+            # What is under way cannot be called back: let it end, so that nothing is half-written.
+            left = list(running.futures)
+            with suppress(TimeoutError):
+                wait(left, timeout=_PATIENCE_SECONDS)
+            self._client.cancel(left, force=True)
+            raise
         except BaseException:
             self._client.cancel(list(running.futures), force=True)
             raise

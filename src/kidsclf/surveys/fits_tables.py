@@ -100,5 +100,5 @@ def _flipped_sign(stored: np.ndarray, scale: float | None, zero: float | None) -
     if offset is None or scale not in (None, "", 1) or zero != offset:
         return None
     native = stored.astype(stored.dtype.newbyteorder("="))
-    flipped = native.view(f"u{size}") ^ np.array(half, f"u{size}")
+    flipped: np.ndarray = native.view(f"u{size}") ^ np.array(half, f"u{size}")
     return flipped if offset > 0 else flipped.view("i1")

@@ -65,9 +65,10 @@ def _legend(samples: list[str]) -> list[Patch | Line2D]:
 
 
 def _edges(table: pa.Table, side: str) -> NDArray[np.float64]:
-    # Rounded, because the upper edge of a bin and the lower one of the next may differ by an ulp.
-    both = np.concatenate([numbers(table, f"{side}_low"), numbers(table, f"{side}_high")])
-    return np.unique(np.round(both, 9))
+    """List the edges of all bins between the first and the last, also of those not listed."""
+    low, high = numbers(table, f"{side}_low"), numbers(table, f"{side}_high")
+    bins = round((high.max() - low.min()) / (high - low).min())
+    return np.linspace(low.min(), high.max(), bins + 1)
 
 
 def _grid(
@@ -75,8 +76,12 @@ def _grid(
 ) -> NDArray[np.float64]:
     """Put counts on their grid, shape (y bins, x bins); bins not listed hold nothing."""
     counts = np.zeros((len(y_edges) - 1, len(x_edges) - 1))
-    x = np.searchsorted(x_edges, np.round(numbers(table, "x_low"), 9))
-    y = np.searchsorted(y_edges, np.round(numbers(table, "y_low"), 9))
+    # By the middle of a bin, because equal edges may differ by an ulp.
+    x, y = (
+        np.searchsorted(edges, (numbers(table, f"{side}_low") + numbers(table, f"{side}_high")) / 2)
+        - 1
+        for side, edges in (("x", x_edges), ("y", y_edges))
+    )
     np.add.at(counts, (y, x), numbers(table, "count"))
     return counts
 
@@ -116,7 +121,11 @@ def _contour(
 def _smoothed(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Smooth with the binomial kernel 1-2-1 in both directions: contours of small samples."""
     for axis in (0, 1):
-        counts = np.apply_along_axis(np.convolve, axis, counts, _SMOOTHING, mode="same")
+        # Not mode "same", which makes three cells of two.
+        rims = [(1, 1) if each == axis else (0, 0) for each in (0, 1)]
+        counts = np.apply_along_axis(
+            np.convolve, axis, np.pad(counts, rims), _SMOOTHING, mode="valid"
+        )
     return counts
 
 

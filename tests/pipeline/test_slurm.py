@@ -1,0 +1,186 @@
+"""The main job through a real Slurm on this machine, and what Slurm refuses."""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from distributed import Client
+from work_directories import COMMAND, science_of
+
+from kidsclf.cluster.open import open_cluster
+from kidsclf.config import ClusterSettings, SlurmSettings
+
+pytestmark = pytest.mark.slurm
+
+SCRIPT = Path(__file__).resolve().parents[1] / "tools" / "slurm_single_node.sh"
+MEMORY_GIB = 2.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def slurm(tmp_path_factory) -> Iterator[None]:
+    """Start Slurm's daemons, and end them, by their process ids, after the last test."""
+    if os.geteuid() != 0:
+        pytest.skip("a Slurm of one's own can only be started by root")
+    environment = {
+        **os.environ,
+        "SLURM_SN_BASE": str(tmp_path_factory.mktemp("slurm")),
+        "SLURM_SN_CPUS": "4",
+    }
+
+    def tool(word: str) -> subprocess.CompletedProcess[str]:
+        # Daemons inherit what they are given, so a pipe would stay open as long as they live.
+        log = Path(environment["SLURM_SN_BASE"]) / f"{word}.log"
+        with log.open("w") as file:
+            done = subprocess.run(
+                ["bash", SCRIPT, word], env=environment, stdout=file, stderr=file, check=False
+            )
+        return subprocess.CompletedProcess(done.args, done.returncode, log.read_text(), "")
+
+    started = tool("start")
+    if started.returncode and shutil.which("slurmctld") is None:
+        pytest.skip(f"Slurm is not installed and could not be: {started.stdout.splitlines()[-1]}")
+    assert started.returncode == 0, started.stdout
+    try:
+        yield
+    finally:
+        stopped = tool("stop")
+    assert stopped.returncode == 0, stopped.stdout
+
+
+def queue() -> list[str]:
+    """List the numbers of the jobs in the queue."""
+    asked = ["squeue", "-h", "-o", "%A"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+
+
+def settles(*expected: str) -> bool:
+    """Wait until these jobs and no others are in the queue: those that end take their time."""
+    deadline = time.monotonic() + 30
+    while queue() != list(expected) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return queue() == list(expected)
+
+
+def through_slurm(small_survey: Path, work: Path, *settings: str) -> list[str]:
+    """Write the command's arguments."""
+    changes = (
+        "cluster.dashboard_port=0",
+        f"cluster.memory_gib_per_worker={MEMORY_GIB}",
+        "cluster.slurm.start_timeout_seconds=120",
+        *settings,
+    )
+    asked = [str(small_survey / "run.toml"), "--workdir", str(work), "--cluster", "slurm"]
+    return asked + [part for each in changes for part in ("--set", each)]
+
+
+def test_the_main_job_gives_the_same_bytes(small_survey, finished_run, command, tmp_path):
+    work = tmp_path / "work"
+    done = command(*through_slurm(small_survey, work))
+    assert done.code == 0, done.err
+    assert re.search(r"[12] workers \(slurm\), dashboard http://127\.0\.0\.1:\d+/status", done.out)
+    assert science_of(work) == science_of(finished_run)
+    assert settles()
+    assert not (work / "scratch").exists()  # nor the certificates in it
+    assert len(list((work / "logs").glob("*.err"))) == 2
+
+
+def test_lost_jobs_are_submitted_anew(small_survey, finished_run, tmp_path):
+    work = tmp_path / "work"
+    process = subprocess.Popen(
+        [*COMMAND, *through_slurm(small_survey, work)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list((work / "receipts/ingest").glob("[!.]*.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    lost = queue()
+    assert lost
+    subprocess.run(["scancel", *lost], check=True)
+    _, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    assert science_of(work) == science_of(finished_run)
+    assert settles()
+
+
+def test_what_no_node_can_serve_is_refused_in_seconds(small_survey, command, tmp_path):
+    work, started = tmp_path / "work", time.monotonic()
+    done = command(*through_slurm(small_survey, work, "cluster.memory_gib_per_worker=10000"))
+    assert done.code == 5
+    (sentence,) = done.err.splitlines()
+    assert sentence.startswith("kidsclf: 2 Slurm jobs of 10000 GiB were asked for, but Slurm ref")
+    assert "Requested node configuration is not available" in sentence
+    assert "cluster.memory_gib_per_worker" in sentence
+    assert time.monotonic() - started < 60
+    assert settles()
+    assert not (work / "run.toml").exists()
+
+
+def test_a_queue_that_is_full_is_not_waited_for_for_ever(small_survey, command, tmp_path):
+    blocker = subprocess.run(
+        ["sbatch", "--parsable", "--exclusive", "--mem=0", "-o", "/dev/null", "--wrap=sleep 600"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    try:
+        done = command(
+            *through_slurm(small_survey, tmp_path / "work", "cluster.slurm.start_timeout_seconds=3")
+        )
+        assert done.code == 5
+        (sentence,) = done.err.splitlines()
+        assert "2 workers were asked for through slurm, but none came in 3 s" in sentence
+        assert "cluster.slurm.start_timeout_seconds" in sentence
+        assert settles(blocker)
+    finally:
+        subprocess.run(["scancel", blocker], check=True)
+        assert settles()
+
+
+def test_traffic_is_encrypted_and_certificates_are_private(tmp_path):
+    settings = ClusterSettings(
+        kind="slurm",
+        workers=1,
+        memory_gib_per_worker=MEMORY_GIB,
+        dashboard_port=0,
+        slurm=SlurmSettings(
+            start_timeout_seconds=120, job_script_prologue=("export FROM_PROLOGUE=yes",)
+        ),
+    )
+    scratch = tmp_path / "work" / "scratch"
+    with open_cluster(
+        settings,
+        scratch=scratch,
+        logs=tmp_path / "logs",
+        environment={"KERAS_BACKEND": "tensorflow", "WITH_SPACES": "two words; and 'quotes'"},
+    ) as client:
+        address = client.scheduler.address
+        assert address.startswith("tls://")
+        (worker,) = client.run(lambda: dict(os.environ)).items()
+        assert worker[0].startswith("tls://")
+        assert worker[1]["KERAS_BACKEND"] == "tensorflow"
+        assert worker[1]["WITH_SPACES"] == "two words; and 'quotes'"
+        assert worker[1]["FROM_PROLOGUE"] == "yes"
+        assert worker[1]["SLURM_JOB_ID"].isdigit()
+        for stranger in (address, address.replace("tls://", "tcp://")):
+            with pytest.raises((OSError, TypeError, RuntimeError)):
+                Client(stranger, timeout="2s")
+        certificates = list((scratch / "certificates").iterdir())
+        assert len(certificates) == 2
+        assert {path.stat().st_mode & 0o777 for path in certificates} == {0o600}
+        assert (scratch / "certificates").stat().st_mode & 0o777 == 0o700
+        port = int(client.dashboard_link.split(":")[2].split("/")[0])
+        listening = [
+            each.laddr.ip
+            for each in psutil.Process().net_connections("inet")
+            if each.status == psutil.CONN_LISTEN and each.laddr.port == port
+        ]
+        assert listening == ["127.0.0.1"]
+    assert settles()
