@@ -80,7 +80,7 @@ def wait_for_receipts(work: Path, stage: str, count: int, process: subprocess.Po
     """Wait until a stage has left receipts, or the process has ended."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        if len(list((work / "receipts" / stage).glob("*.json"))) >= count:
+        if len(list((work / "receipts" / stage).glob("[!.]*.json"))) >= count:
             return
         time.sleep(0.01)
 

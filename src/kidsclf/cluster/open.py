@@ -196,6 +196,7 @@ def _slurm(
         log_directory=str(logs),
         python=sys.executable,
         scheduler_options={"dashboard_address": _dashboard(settings)},
+        worker_extra_args=["--dashboard-address", f"{_LOOPBACK}:0"],
         security=_certified(scratch / "certificates"),
         protocol="tls://",
     )
