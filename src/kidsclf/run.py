@@ -40,6 +40,7 @@ from kidsclf.surveys.map_files import load_column_map
 from kidsclf.surveys.tables import find_files
 
 _INTERRUPTED = 130
+_WRITTEN = "# Written by kidsclf: the settings of the last run in this folder."
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -92,7 +93,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done and stop")
     parser.add_argument(
-        "--fresh", action="store_true", help="forget what this work directory holds and begin anew"
+        "--fresh",
+        action="store_true",
+        help="remove what kidsclf made in the work directory and begin anew",
     )
     parser.add_argument("--version", action="version", version=f"kidsclf {__version__}")
     return parser
@@ -128,6 +131,7 @@ def _run(options: argparse.Namespace) -> int:
     check_networks(config, survey, samples, stages)
     _check_inputs(config, stages)
     work = WorkDirectory(options.workdir.resolve())
+    _check_overwriting(config, options.config, work, fresh=options.fresh)
     if options.dry_run:
         _print_plan(config, survey, stages, work)
         return 0
@@ -194,11 +198,38 @@ def _worker_environment(config: Config) -> dict[str, str]:
     }
 
 
+def _check_overwriting(
+    config: Config, path: Path | None, work: WorkDirectory, *, fresh: bool
+) -> None:
+    """Make sure that nothing of the user's is overwritten or removed."""
+    if path is not None and path.resolve() == work.settings and not _is_ours(path):
+        raise ConfigError(
+            f"the configuration {path} lies where kidsclf writes the resolved one; give it another "
+            f"name, or give another --workdir"
+        )
+    samples = [table for sample in config.samples.values() for table in sample.tables]
+    inputs = [*config.survey.catalogue, *config.survey.tiles, *samples]
+    inputs += [config.train.pretrained] if config.train.pretrained is not None else []
+    for given in inputs if fresh else ():
+        if any(Path(given).resolve().is_relative_to(folder) for folder in work.made):
+            raise ConfigError(
+                f"--fresh would remove {given}, which this run reads; move it out of {work.root}"
+            )
+
+
+def _is_ours(settings: Path) -> bool:
+    """Say whether a file is a configuration that kidsclf wrote."""
+    if not settings.is_file():
+        return False
+    with settings.open(encoding="utf-8", errors="replace") as file:
+        return file.readline().strip() == _WRITTEN
+
+
 def _check_work_directory(work: WorkDirectory, *, fresh: bool) -> None:
     """Make sure that there is a folder to write to, and that ``--fresh`` empties only our own."""
     try:
         work.root.mkdir(parents=True, exist_ok=True)
-        foreign = fresh and any(work.root.iterdir()) and not work.settings.exists()
+        foreign = fresh and any(work.root.iterdir()) and not _is_ours(work.settings)
         with tempfile.TemporaryFile(dir=work.root):
             pass
     except OSError as error:
@@ -230,13 +261,11 @@ def _scratch(work: WorkDirectory) -> Iterator[Path]:
 def _prepare(work: WorkDirectory, config: Config, *, fresh: bool) -> None:
     """Take the folder over; only now, so that a cluster that does not open costs nothing."""
     if fresh:
-        for path in work.root.iterdir():
-            if path.is_dir() and path not in (work.scratch, work.logs):
-                shutil.rmtree(path)
-            elif not path.is_dir():
-                path.unlink()
+        for path in work.made:
+            shutil.rmtree(path, ignore_errors=True)
     remove_unfinished(work.root)
-    write_text(work.settings, tomli_w.dumps(_without_none(config.model_dump(mode="json"))))
+    settings = tomli_w.dumps(_without_none(config.model_dump(mode="json")))
+    write_text(work.settings, f"{_WRITTEN}\n{settings}")
 
 
 def _without_none(value: Any) -> Any:
@@ -258,6 +287,9 @@ def _print_plan(
         f"{config.cluster.memory_gib_per_worker:g} GiB"
     )
     for stage in stages:
+        if stage.name == "cutouts" and not config.survey.tiles:
+            print(f"  {stage.name:<9} left out: there are no tiles")
+            continue
         done = (work.receipts / stage.name).exists()
         need = f"{needs[stage.name]:.1f} GiB a task" if stage.name in needs else ""
         print(f"  {stage.name:<9} {stage.meaning:<40} {need:<16} {'has receipts' if done else ''}")

@@ -168,3 +168,40 @@ def test_a_second_run_on_a_held_work_directory_is_refused(small_survey, command,
         done = command(small_survey / "run.toml", "--workdir", work, *ARGUMENTS)
     assert done.code == 4
     assert "another run holds it" in done.err
+
+
+def test_a_fresh_start_removes_nothing_of_the_user_s(small_survey, command, copied_run, workers):
+    (copied_run / "mine.csv").write_text("1,2\n")
+    (copied_run / "notes").mkdir()
+    done = command(
+        *(small_survey / "run.toml", "--workdir", copied_run, "--cluster", workers, "--fresh")
+    )
+    assert done.code == 0, done.err
+    assert (copied_run / "mine.csv").read_text() == "1,2\n"
+    assert (copied_run / "notes").is_dir()
+
+
+def test_inputs_are_neither_overwritten_nor_removed(small_survey, command, tmp_path, workers):
+    for path in small_survey.iterdir():
+        if path.is_file():
+            shutil.copy(path, tmp_path)
+    before = (tmp_path / "run.toml").read_bytes()
+    done = command(tmp_path / "run.toml", "--workdir", tmp_path, "--cluster", workers)
+    assert done.code == 2
+    assert "give it another name" in done.err
+    assert (tmp_path / "run.toml").read_bytes() == before
+    (tmp_path / "run.toml").rename(tmp_path / "mine.toml")
+    (tmp_path / "catalog").mkdir()
+    shutil.move(tmp_path / "catalogue-0.parquet", tmp_path / "catalog")
+    done = command(
+        *(tmp_path / "mine.toml", "--workdir", tmp_path, "--cluster", workers),
+        *("--set", f"survey.catalogue={tmp_path}/catalog/catalogue-0.parquet"),
+    )
+    assert done.code == 0, done.err
+    done = command(
+        *(tmp_path / "mine.toml", "--workdir", tmp_path, "--cluster", workers, "--fresh"),
+        *("--set", f"survey.catalogue={tmp_path}/catalog/catalogue-0.parquet"),
+    )
+    assert done.code == 2
+    assert "which this run reads" in done.err
+    assert (tmp_path / "catalog/catalogue-0.parquet").exists()

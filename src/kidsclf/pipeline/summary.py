@@ -94,6 +94,11 @@ def warnings_of(context: Context) -> list[str]:
             for name, meaning in _MEANING.items()
             if flagged[name]
         ]
+    if context.config.train.folds and context.config.train.pretrained is None:
+        found.append(
+            "The network of the catalogue learnt from every labelled source (flag 64): their "
+            "probabilities are too sure; the accuracies are those of the folds."
+        )
     if context.config.train.pretrained is not None:
         found.append(
             "The networks were trained in another run: sources that taught them there "

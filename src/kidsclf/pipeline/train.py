@@ -171,12 +171,18 @@ def _check_labels(context: Context) -> None:
     sample = context.config.train.sample
     facts = stage_summary(context, "match").facts
     if not facts["matched"][sample]:
+        if not context.config.samples[sample].tables:
+            raise InputError(
+                f"the sample {sample!r} takes its labels from the catalogue, but none of its "
+                f"sources has one of the labels {', '.join(context.config.train.classes)}; map the "
+                f"survey's texts to those under [label] values, or set train.classes"
+            )
         steps = facts["cuts"].get(sample, [])
         cuts = ", ".join(f"{step} cut {cut} of {rows}" for step, _, rows, cut in steps)
         raise InputError(
             f"labels of the sample {sample!r} were to be matched within "
             f"{context.config.samples[sample].radius_arcsec} arcsec, but none fell on a source "
-            f"({cuts or 'the catalogue holds no labels'}); check its tables and coordinates"
+            f"({cuts}); check its tables and coordinates"
         )
 
 

@@ -13,6 +13,13 @@ class WorkDirectory:
     root: Path
 
     @property
+    def made(self) -> tuple[Path, ...]:
+        """Everything that a run makes in the folder, and nothing that is the user's."""
+        folders = ("catalog", "cutouts.zarr", "samples", "models", "scores", "metrics", "products")
+        others = ("report", "receipts", "staging")
+        return tuple(self.root / name for name in (*folders, *others))
+
+    @property
     def settings(self) -> Path:
         """The resolved configuration."""
         return self.root / "run.toml"

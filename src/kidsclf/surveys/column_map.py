@@ -185,6 +185,13 @@ class ColumnMap(Section):
             raise ValueError("reference_band must be one of bands")
         if len(set(self.bands)) != len(self.bands):
             raise ValueError("a band is named twice")
+        if self.magnitudes is not None:
+            columns = [self.magnitudes.value_column(band) for band in self.bands]
+            if len(set(columns)) != len(columns):
+                raise ValueError(
+                    "two bands share a column; write {band} in [magnitudes] column, or give "
+                    "[magnitudes.bands.NAME]"
+                )
         return self
 
     def cut_columns(self) -> tuple[str, ...]:
