@@ -6,7 +6,7 @@ The card is read first and without any framework, so a report costs no import of
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,7 @@ def save_network(
         scores=scores,
         parameters=network.parameters,
         multiply_adds=network.multiply_adds,
-        versions=_versions(),
+        versions=installed_versions(_PACKAGES),
     )
     record = {"format": FORMAT, **asdict(card), "description": network.description.as_dict()}
     text = json.dumps(record, indent=2, allow_nan=False)
@@ -153,9 +153,10 @@ def load_network(directory: Path) -> Network:
     return read_neural(entry, card.description, directory)
 
 
-def _versions() -> dict[str, str]:
+def installed_versions(packages: Sequence[str]) -> dict[str, str]:
+    """List the versions of Python and of those packages that are installed."""
     found = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in packages:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

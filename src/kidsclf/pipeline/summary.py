@@ -1,11 +1,10 @@
 """The run in one record: cut flow, warnings, versions, ``metrics/summary.json``."""
 
-import importlib.metadata
-import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kidsclf import __version__
+from kidsclf.models.files import installed_versions
 from kidsclf.pipeline.context import Context, finished_partitions, stage_summary
 from kidsclf.pipeline.products import product_network
 from kidsclf.reduce.summary import CutFlowStep, NetworkResult, RunFacts, build_summary
@@ -125,10 +124,4 @@ def _flagged(context: Context) -> dict[str, int]:
 
 def versions() -> dict[str, str]:
     """List the versions of the program and of what it stands on."""
-    found = {"kidsclf": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return {"kidsclf": __version__, **installed_versions(_PACKAGES)}

@@ -2,6 +2,7 @@
 
 import healpy
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from kidsclf.sky.partition import Partition
 
@@ -13,13 +14,15 @@ def partition_cap(partition: Partition) -> tuple[float, float, float]:
     return float(ra), float(dec), float(np.degrees(healpy.max_pixrad(nside)))
 
 
-def separation_deg(ra1: float, dec1: float, ra2: float, dec2: float) -> float:
-    """Angle between two positions, all in degrees (haversine formula).
+def separation_deg(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> NDArray[np.float64]:
+    """Compute angular distances from one position by the haversine formula, all in degrees.
 
-    >>> round(separation_deg(359.5, 0.0, 0.5, 0.0), 9)
+    >>> float(separation_deg(359.5, 0.0, 0.5, 0.0).round(9))
     1.0
     """
-    phi1, phi2 = np.radians(dec1), np.radians(dec2)
-    half = np.sin((phi2 - phi1) / 2) ** 2
-    half += np.cos(phi1) * np.cos(phi2) * np.sin(np.radians(ra2 - ra1) / 2) ** 2
-    return float(np.degrees(2 * np.arcsin(np.sqrt(min(1.0, half)))))
+    half_ra = np.radians(np.asarray(ra, np.float64) - ra0) / 2
+    phi = np.radians(np.asarray(dec, np.float64))
+    half_dec = (phi - np.radians(dec0)) / 2
+    cosines = np.cos(phi) * np.cos(np.radians(dec0))
+    haversine = np.sin(half_dec) ** 2 + cosines * np.sin(half_ra) ** 2
+    return np.asarray(np.degrees(2 * np.arcsin(np.sqrt(np.clip(haversine, 0, 1)))), np.float64)

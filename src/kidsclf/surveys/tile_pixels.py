@@ -10,8 +10,9 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from kidsclf.errors import InputError
+from kidsclf.sky.cap import separation_deg
 from kidsclf.surveys.damage import named_errors
-from kidsclf.surveys.tiles import TileHeader, celestial_wcs, separation_deg
+from kidsclf.surveys.tiles import TileHeader, celestial_wcs
 
 
 @dataclass(frozen=True)

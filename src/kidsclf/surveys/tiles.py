@@ -13,9 +13,9 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
-from numpy.typing import NDArray
 
 from kidsclf.errors import InputError
+from kidsclf.sky.cap import separation_deg
 from kidsclf.surveys.damage import named_errors
 from kidsclf.surveys.fits_headers import Unit, check_complete, open_fits, walk
 from kidsclf.surveys.tile_names import find_companion, is_companion, tile_band
@@ -161,17 +161,6 @@ def _extent(wcs: WCS, shape: tuple[int, int]) -> tuple[float, float, float]:
         raise ValueError("its WCS does not reach all corners of the image")
     radius = separation_deg(ra[1:], dec[1:], float(ra[0]), float(dec[0])).max()
     return float(ra[0]) % 360.0, float(dec[0]), float(radius)
-
-
-def separation_deg(
-    ra: NDArray[np.float64], dec: NDArray[np.float64], ra0: float, dec0: float
-) -> NDArray[np.float64]:
-    """Compute angular distances from one position by the haversine formula, degrees."""
-    half_ra, half_dec = np.radians(ra - ra0) / 2, np.radians(dec - dec0) / 2
-    cosines = np.cos(np.radians(dec)) * np.cos(np.radians(dec0))
-    haversine = np.sin(half_dec) ** 2 + cosines * np.sin(half_ra) ** 2
-    angle: NDArray[np.float64] = 2 * np.arcsin(np.sqrt(np.clip(haversine, 0, 1)))
-    return np.degrees(angle)
 
 
 def _zero_point(header: fits.Header) -> float:
