@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from kidsclf.reduce.context import Context
+from kidsclf.reduce.luminosity import quasar_models
 from kidsclf.report import ReportTables, render_page
 
 CLASSES = ("STAR", "QSO", "GALAXY")
@@ -289,6 +291,7 @@ def tables() -> ReportTables:
         class_counts=by_r,
         p_max=by_p,
         quasar_counts=quasars,
+        quasar_models=quasar_models(Context(("QSO",), "sdss", (19.0, 20.0, 21.0, 22.0), ())),
         colour_colour=colour_table(),
         history=history_table(),
         gallery=gallery_table(),

@@ -93,6 +93,15 @@ def test_quasar_counts_draw_a_few_rows(tables):
     )
 
 
+def test_the_band_of_luminosity_functions_spans_the_lowest_and_highest(tables):
+    rows = select(tables.quasar_counts, {"network": "mnn"}).sort_by("r_low").slice(20, 2)
+    figure = draw_quasar_counts(rows, tables.quasar_models)
+    (band,) = figure.axes[1].collections
+    at_22 = select(tables.quasar_models, {"r_high": 22.0})["cumulative_per_sq_deg"].to_pylist()
+    heights = [y for x, y in band.get_paths()[0].vertices if x == 22.0]
+    assert (min(heights), max(heights)) == pytest.approx((min(at_22), max(at_22)))
+
+
 def test_without_an_area_only_the_published_quasars_are_drawn(tables):
     rows = select(tables.quasar_counts, {"network": "mnn"}).slice(20, 2)
     unknown = ("area_sq_deg", "per_sq_deg", "per_sq_deg_error", "cumulative_per_sq_deg")

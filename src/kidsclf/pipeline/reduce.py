@@ -30,6 +30,7 @@ from kidsclf.reduce.block import SampleLabels, ScoredBlock
 from kidsclf.reduce.context import Context as Questions
 from kidsclf.reduce.context import context_of
 from kidsclf.reduce.law import State, merge_all, with_network
+from kidsclf.reduce.luminosity import quasar_models
 from kidsclf.reduce.questions import reductions_for
 from kidsclf.reduce.summary import NetworkResult, cut_flow_table
 from kidsclf.schema import DEC, LABEL, NAME, RA, SPATIAL_INDEX, Scores, probability_column
@@ -67,6 +68,7 @@ def run(context: Context) -> StageOutcome:
     tables["sky"] = [table.drop_columns("network") for table in tables["sky"][_product(context)]]
     for question, parts in tables.items():
         write_table(context.work.metrics / f"{question}.parquet", pa.concat_tables(parts))
+    write_table(context.work.metrics / "quasar_models.parquet", quasar_models(asked))
     steps = cut_flow(context)
     write_table(context.work.metrics / "cut_flow.parquet", cut_flow_table(steps))
     write_table(context.work.metrics / "history.parquet", _histories(context))

@@ -38,6 +38,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         *("network", "r_low", "r_high", "count", "count_probability", "area_sq_deg"),
         *("per_sq_deg", "per_sq_deg_error", "cumulative_per_sq_deg"),
     ),
+    "quasar_models": ("model", "paper", "r_low", "r_high", "per_sq_deg", "cumulative_per_sq_deg"),
     "colour_colour": (
         *("network", "sample", "class", "x_colour", "y_colour"),
         *("x_low", "x_high", "y_low", "y_high", "count"),
@@ -90,6 +91,7 @@ class ReportTables:
     class_counts: pa.Table | None = None
     p_max: pa.Table | None = None
     quasar_counts: pa.Table | None = None
+    quasar_models: pa.Table | None = None
     colour_colour: pa.Table | None = None
     history: pa.Table | None = None
     gallery: pa.Table | None = None

@@ -7,8 +7,17 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-from kidsclf.report.palette import INK, MUTED, QUASAR_VERMILLION, class_look, house_style, in_order
+from kidsclf.report.palette import (
+    GRID,
+    INK,
+    MUTED,
+    QUASAR_VERMILLION,
+    class_look,
+    house_style,
+    in_order,
+)
 from kidsclf.report.panels import WIDE, Layout, class_legend, legend_above, log_axis, panels
 from kidsclf.report.tables import distinct, numbers, select
 
@@ -79,7 +88,9 @@ def _steps(axes: Axes, table: pa.Table, classes: list[str], edges: tuple[str, st
 
 
 @house_style
-def draw_quasar_counts(quasar_counts: pa.Table, layout: Layout = WIDE) -> Figure:
+def draw_quasar_counts(
+    quasar_counts: pa.Table, quasar_models: pa.Table | None = None, layout: Layout = WIDE
+) -> Figure:
     """Draw quasars per square degree by r magnitude, in bins and cumulative.
 
     Parameters
@@ -87,10 +98,16 @@ def draw_quasar_counts(quasar_counts: pa.Table, layout: Layout = WIDE) -> Figure
     quasar_counts : pyarrow.Table
         Columns of ``quasar_counts`` for one network: counts of the class, their Poisson errors,
         and ``count_probability``, the sum of the quasar probabilities.
+    quasar_models : pyarrow.Table or None
+        Columns of ``quasar_models``: what published luminosity functions expect.
     layout : Layout
     """
     rows = quasar_counts.sort_by("r_low")
     drawn = panels(2, layout, height_in=3.1, legend_in=0.55)
+    known = quasar_models is not None
+    if quasar_models is not None:
+        _model_band(drawn.axes[0], quasar_models, "per_sq_deg")
+        _model_band(drawn.axes[1], quasar_models, "cumulative_per_sq_deg")
     _quasars_in_bins(drawn.axes[0], rows)
     _quasars_brighter(drawn.axes[1], rows)
     legend_above(
@@ -98,6 +115,7 @@ def draw_quasar_counts(quasar_counts: pa.Table, layout: Layout = WIDE) -> Figure
         [
             Line2D([], [], color=QUASAR_VERMILLION, marker="s", label="classified as quasar"),
             Line2D([], [], color=MUTED, linestyle="--", label="sum of quasar probabilities"),
+            *([Patch(color=GRID, label="luminosity functions")] if known else []),
             *(
                 Line2D([], [], color=INK, linestyle="", marker=marker, mfc="none", label=source)
                 for source, marker in _REFERENCE_MARKERS.items()
@@ -105,6 +123,21 @@ def draw_quasar_counts(quasar_counts: pa.Table, layout: Layout = WIDE) -> Figure
         ],
     )
     return drawn.figure
+
+
+def _model_band(axes: Axes, models: pa.Table, column: str) -> None:
+    """Shade what lies between the lowest and the highest luminosity function."""
+    bins = np.unique(
+        np.stack([numbers(models, "r_low"), numbers(models, "r_high")], axis=1), axis=0
+    )
+    values = np.stack(
+        [
+            numbers(select(models, {"model": name}).sort_by("r_low"), column)
+            for name in distinct(models, "model")
+        ]
+    )
+    place = bins.mean(axis=1) if column == "per_sq_deg" else bins[:, 1]
+    axes.fill_between(place, values.min(axis=0), values.max(axis=0), color=GRID, linewidth=0)
 
 
 def _quasars_in_bins(axes: Axes, rows: pa.Table) -> None:

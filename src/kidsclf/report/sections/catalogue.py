@@ -87,10 +87,11 @@ def quasars(tables: ReportTables) -> Section:
         blocks = (
             drawing(
                 "fig-quasars",
-                partial(draw_quasar_counts, rows),
+                partial(draw_quasar_counts, rows, present(tables.quasar_models)),
                 title="Quasars per square degree",
                 caption="Marks in the right panel are published densities (Feng, section 4.1.2), "
-                "set slightly apart sideways. Where the solid line leaves the dashed one, the "
+                "set slightly apart sideways; the band spans published luminosity functions, "
+                "integrated to M1450 = -19. Where the solid line leaves the dashed one, the "
                 "count rests on uncertain classes. Bars are Poisson errors.",
                 alt="Quasars per square degree against r magnitude, in bins and cumulative.",
                 data=rows,
