@@ -1,86 +1,67 @@
-"""Measure the pure functions that see every source of a survey, on one process of this machine.
+"""Run benchmarks, or compare two result files.
 
-They are what a worker does between reading and writing; the throughput of whole stages, with their
-files and their cluster, stands in the report of a run. Run ``python -m benchmarks --rows 1000000``.
+python -m benchmarks                       all of them, small
+python -m benchmarks match cutouts --size full --repeats 5 --out results.json
+python -m benchmarks compare OLD.json NEW.json
 """
 
 import argparse
-import time
-from collections.abc import Callable
+import importlib
+import pkgutil
+import sys
+from pathlib import Path
 
-import numpy as np
+import benchmarks
+from benchmarks.compare import print_changes
+from benchmarks.record import SIZES, print_record, read_records, write_records
 
-from kidsclf.features.colours import photometry_features
-from kidsclf.ingest.crossmatch import mutual_nearest
-from kidsclf.ingest.stamps import cut_stamps
-from kidsclf.sky.partition import spatial_index
-
-REPEATS = 3
-FIELD_DEG = 1.0
-STAMP_PX = 41
-TILE_PX = 4000
-BANDS = 9
+_NOT_BENCHMARKS = {"__main__", "record", "compare"}
 
 
-def prepare_spatial_index(rows: int, random: np.random.Generator) -> Callable[[], object]:
-    ra, dec = _positions(rows, random)
-    return lambda: spatial_index(ra, dec)
-
-
-def prepare_mutual_nearest(rows: int, random: np.random.Generator) -> Callable[[], object]:
-    """Match a catalogue with itself, moved by about 0.3 arcsec."""
-    ra, dec = _positions(rows, random)
-    moved = (
-        ra + random.normal(0.0, 0.2 / 3600.0, rows),
-        dec + random.normal(0.0, 0.2 / 3600.0, rows),
+def benchmark_names() -> tuple[str, ...]:
+    """List the modules of this package that measure something."""
+    found = (module.name for module in pkgutil.iter_modules(benchmarks.__path__))
+    return tuple(
+        name for name in found if name not in _NOT_BENCHMARKS and hasattr(_module(name), "measure")
     )
-    return lambda: mutual_nearest(ra, dec, *moved, 1.0)
 
 
-def prepare_photometry_features(rows: int, random: np.random.Generator) -> Callable[[], object]:
-    magnitudes = random.uniform(15.0, 23.0, (rows, BANDS)).astype(np.float32)
-    return lambda: photometry_features(magnitudes)
+def _module(name: str):
+    return importlib.import_module(f"benchmarks.{name}")
 
 
-def prepare_cut_stamps(rows: int, random: np.random.Generator) -> Callable[[], object]:
-    """Cut from one tile in blocks, as a stage does, so that memory stays bounded."""
-    image = random.normal(0.0, 1e-12, (TILE_PX, TILE_PX)).astype(np.float32)
-    x, y = random.uniform(0.0, TILE_PX, (2, rows))
-    blocks = np.array_split(np.arange(rows), max(1, rows // 10_000))
-    return lambda: [len(cut_stamps(image, x[block], y[block], STAMP_PX)[0]) for block in blocks]
-
-
-MEASURED = {
-    "spatial_index": prepare_spatial_index,
-    "mutual_nearest": prepare_mutual_nearest,
-    "photometry_features": prepare_photometry_features,
-    "cut_stamps": prepare_cut_stamps,
-}
-
-
-def _positions(rows: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    return random.uniform(0.0, FIELD_DEG, rows), random.uniform(0.0, FIELD_DEG, rows)
-
-
-def _best_seconds(work: Callable[[], object]) -> float:
-    """Time the work; the best of a few is the one that other programs disturbed least."""
-    best = float("inf")
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - started)
-    return best
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rows", type=int, default=100_000, help="sources (default: %(default)s)")
-    rows = parser.parse_args().rows
-    print(f"{'function':<22}{'rows':>10}{'seconds':>11}{'rows/s':>14}")
-    for name, prepare in MEASURED.items():
-        seconds = _best_seconds(prepare(rows, np.random.default_rng(1)))
-        print(f"{name:<22}{rows:>10}{seconds:>11.4f}{rows / seconds:>14,.0f}")
+def main(arguments: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["compare"]:
+        parser = argparse.ArgumentParser(prog="python -m benchmarks compare")
+        parser.add_argument("old", type=Path)
+        parser.add_argument("new", type=Path)
+        files = parser.parse_args(arguments[1:])
+        print_changes(read_records(files.old), read_records(files.new))
+        return 0
+    names = benchmark_names()
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("--size", choices=SIZES, default="small", help="default: %(default)s")
+    parser.add_argument("--repeats", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="keep the results as JSON")
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.names if name not in names]
+    if unknown:
+        parser.error(f"no benchmark is called {unknown[0]!r}; there are {', '.join(names)}")
+    records = []
+    for name in options.names or names:
+        record = _module(name).measure(options.size, options.repeats)
+        print_record(record)
+        records.append(record)
+        if options.out:  # after each, so that a later failure costs nothing
+            write_records(options.out, records)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
