@@ -1,9 +1,12 @@
 """What all tests share: the folder of real survey data, and the warnings that are not ours."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from s3_server import S3Server, environment, missing_programs, running_server
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -30,3 +33,16 @@ def survey_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no survey data in {folder}; set KIDSCLF_TEST_DATA to the folder of them")
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory) -> Iterator[S3Server]:
+    """A real S3 server on loopback (Ceph); this process and its children have its credentials."""
+    missing = missing_programs()
+    if missing:
+        pytest.skip(f"no S3 server: {', '.join(missing)} of the Debian packages of Ceph missing")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment().items():
+            patch.setenv(name, value)
+        with running_server(tmp_path_factory.mktemp("s3") / "server") as server:
+            yield server

@@ -10,7 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from upath import UPath
 
 from kidsclf.errors import ConfigError
 
@@ -24,6 +33,16 @@ def _is_plain_name(name: str) -> str:
         raise ValueError("only letters, digits, '-' and '_' are allowed in a name")
     return name
 
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+"""Names of columns; a lone one may stand without brackets."""
+
+Operator = Literal["==", "!=", "<", "<=", ">", ">=", "in", "bits_clear", "gaia_motion"]
+CutValue = bool | int | float | str | tuple[int | float | str, ...]
 
 PlainName = Annotated[str, AfterValidator(_is_plain_name)]
 
@@ -39,6 +58,8 @@ class RunSettings(Section):
 
     title: str = "kidsclf run"
     seed: Annotated[int, Field(ge=0)] = 1
+    on_bad_input: Literal["stop", "quarantine"] = "stop"
+    """``quarantine``: what cannot be read, or kills every worker that touches it, is left out."""
 
 
 class SlurmSettings(Section):
@@ -47,8 +68,17 @@ class SlurmSettings(Section):
     queue: str | None = None
     account: str | None = None
     walltime: str = "02:00:00"
+    leave_before_minutes: Annotated[float, Field(gt=0)] = 10.0
+    """So long before its walltime a worker takes no more tasks, finishes its own and is replaced;
+    longer than the longest task, or half the walltime where that is shorter."""
+    minimum_workers: Annotated[int, Field(ge=0)] | None = None
+    """Jobs kept while there is little to do; by default all of ``workers``."""
+    cores_per_worker: Positive = 1
+    """Cores of each worker: as many as ``train.threads`` or ``infer.threads`` computes with."""
     gpus_per_job: Annotated[int, Field(ge=0)] = 0
+    """Above 0, a job has so many workers, one a GPU, through dask-cuda."""
     interface: str | None = None
+    """Network that the nodes share, such as ``ib0``."""
     job_extra_directives: tuple[str, ...] = ()
     job_script_prologue: tuple[str, ...] = ()
     start_timeout_seconds: Annotated[float, Field(gt=0)] = 300.0
@@ -66,6 +96,25 @@ class ClusterSettings(Section):
     slurm: SlurmSettings = SlurmSettings()
 
 
+class StoreSettings(Section):
+    """``[store]``: how ``s3://`` is reached; credentials stand in the environment or ``~/.aws``."""
+
+    endpoint_url: str | None = None
+    """Address of the server; by default that of the environment (AWS_ENDPOINT_URL) or Amazon."""
+    profile: str | None = None
+    """Profile of ``~/.aws`` to use."""
+    region: str | None = None
+    anonymous: bool = False
+    """Read public data without credentials."""
+    patience_seconds: Annotated[float, Field(ge=0)] = 90.0
+    """How long a request is repeated while the server or the network is away."""
+    timeout_seconds: Annotated[float, Field(gt=0)] = 20.0
+    """How long one attempt waits."""
+    scratch: str | None = None
+    """Local folder for the workers' own files and logs where the work directory is remote; by
+    default the system's for temporary files. Batch jobs need one that all nodes see."""
+
+
 class SurveySettings(Section):
     """``[survey]``: the files that come in."""
 
@@ -77,9 +126,53 @@ class SurveySettings(Section):
     """Image tiles: files or globs; none means that there are no images."""
 
 
+class CutRule(Section):
+    """``[[cuts]]`` of a column map, ``[[ingest.cuts]]``: a named selection; what it says is kept.
+
+    ``gaia_motion`` takes six columns: parallax, its error, and proper motions in right ascension
+    and declination, each followed by its error. Every other operator takes one column and a value;
+    ``bits_clear`` keeps rows in which none of the bits of the value is set.
+    """
+
+    name: str
+    columns: Names
+    op: Operator
+    value: CutValue | None = None
+
+    @model_validator(mode="after")
+    def _fits_operator(self) -> "CutRule":
+        motion = self.op == "gaia_motion"
+        if len(self.columns) != (6 if motion else 1) or motion != (self.value is None):
+            raise ValueError("gaia_motion takes six columns, other operators a column and a value")
+        if (self.op == "in") != isinstance(self.value, tuple):
+            raise ValueError("op = 'in' takes a list, other operators a single value")
+        if self.op == "bits_clear" and (type(self.value) is not int or self.value <= 0):
+            raise ValueError("op = 'bits_clear' takes a whole number above 0, the sum of the bits")
+        return self
+
+
+class DuplicateSettings(Section):
+    """``[ingest.duplicates]``: which rows are one source, listed by two tiles."""
+
+    by: Literal["identifier", "position"] = "identifier"
+    """Rows of one identifier, or of different tiles, that lie within the radius."""
+    radius_arcsec: Annotated[float, Field(gt=0, le=10.0)] = 1.0
+    tile_column: str | None = None
+    """For ``position``: the survey's column that names the tile; by default each file is one."""
+
+    @model_validator(mode="after")
+    def _tile_fits(self) -> "DuplicateSettings":
+        if self.tile_column is not None and self.by == "identifier":
+            raise ValueError("tile_column is for by = 'position'")
+        return self
+
+
 class IngestSettings(Section):
     """``[ingest]``: which rows are taken, and how the sky is split."""
 
+    cuts: tuple[CutRule, ...] = ()
+    """Selections, in order, after those of the column map."""
+    duplicates: DuplicateSettings = DuplicateSettings()
     magnitude_limit: float | None = None
     """Faintest magnitude of the survey's reference band that is kept (Feng: r <= 23)."""
     require_bands: tuple[str, ...] | None = None
@@ -93,13 +186,35 @@ class IngestSettings(Section):
     """Columns of the survey's own that are carried into the catalogue."""
 
 
+class ReadyMadeSettings(Section):
+    """``[cutouts.ready_made.NAME]``: stamps that were cut before, instead of tiles."""
+
+    stamps: str
+    """A Zarr array, or a NPY file or FITS cube on a local disk: (rows, side, side)."""
+    names: str
+    """A table that names the source of each row, in their order."""
+    name_column: str = "name"
+    """Its column of identifiers, as they stand in the catalogue."""
+    zero_point: float
+    """AB magnitude of unit flux."""
+    pixel_scale_arcsec: Annotated[float, Field(gt=0)]
+
+
 class CutoutSettings(Section):
     """``[cutouts]``: stamps of each source."""
 
     bands: tuple[str, ...] = ("r",)
     size_px: Annotated[int, Field(ge=3, le=512)] = 41
+    size_arcsec: Annotated[float, Field(gt=0)] | None = None
+    """Instead of ``size_px``: the nearest odd number of the band's own pixels."""
+    hdu: Annotated[int, Field(ge=0)] | str | None = None
+    """Index or name of the image in each tile; by default the first of two dimensions."""
+    mask_bits: Annotated[int, Field(ge=0)] | None = None
+    """Sum of the bits of masks that count; by default what the survey advises."""
     encoding: Literal["int16", "float32"] = "int16"
-    """``int16``: a quarter of the local sky noise a step; ``float32``: lossless."""
+    """``int16``: about a fifth of the local sky noise a step; ``float32``: lossless."""
+    ready_made: dict[PlainName, ReadyMadeSettings] = {}
+    """Stamps that were cut before, by band."""
 
 
 class SampleSettings(Section):
@@ -109,6 +224,9 @@ class SampleSettings(Section):
     tables: tuple[str, ...] = ()
     """Files or globs; none means the labels stand in the catalogue itself."""
     radius_arcsec: Annotated[float, Field(gt=0, le=60.0)] = 1.0
+    match: Literal["mutual", "nearest"] = "mutual"
+    """``mutual``: a pair is each other's nearest, so a label serves one source; ``nearest``: every
+    source takes its nearest label, which several may share."""
     exclude: tuple[str, ...] = ()
     """Samples whose sources are taken out of this one; they must be named before it."""
 
@@ -180,6 +298,7 @@ class Config(Section):
 
     run: RunSettings = RunSettings()
     cluster: ClusterSettings = ClusterSettings()
+    store: StoreSettings = StoreSettings()
     survey: SurveySettings
     ingest: IngestSettings = IngestSettings()
     cutouts: CutoutSettings = CutoutSettings()
@@ -188,11 +307,21 @@ class Config(Section):
     infer: InferSettings = InferSettings()
     reduce: ReduceSettings = ReduceSettings()
 
+    @property
+    def has_images(self) -> bool:
+        """Whether the run has stamps: cut from tiles, or ready-made."""
+        return bool(self.survey.tiles or self.cutouts.ready_made)
 
-_PATH_KEYS = (("survey", "catalogue"), ("survey", "tiles"), ("train", "pretrained"))
+
+_PATH_KEYS = (
+    ("store", "scratch"),
+    ("survey", "catalogue"),
+    ("survey", "tiles"),
+    ("train", "pretrained"),
+)
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+def load_config(path: Path | UPath, overrides: Sequence[str] = ()) -> Config:
     """Read a TOML file and apply ``section.key=value`` overrides.
 
     Raises
@@ -205,7 +334,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(
-            f"cannot read the configuration {path}: {error.strerror}; give the path of a TOML file"
+            f"cannot read the configuration {path}: {error.strerror or error}; give the path of a "
+            f"TOML file"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}; mend that line") from error
@@ -229,8 +359,23 @@ def build_config(raw: Mapping[str, Any], source: str = "the configuration") -> C
         config = Config.model_validate(raw)
     except ValidationError as error:
         raise ConfigError(_explain(error, source)) from error
+    _check_cutouts(config)
     _check_samples(config)
     return config
+
+
+def _check_cutouts(config: Config) -> None:
+    ready_made, bands = config.cutouts.ready_made, config.cutouts.bands
+    if ready_made and config.survey.tiles:
+        raise ConfigError(
+            "stamps were asked for from survey.tiles and from cutouts.ready_made, but they come "
+            "from one of them; take the other out"
+        )
+    if ready_made and not set(bands) <= ready_made.keys():
+        raise ConfigError(
+            f"cutouts.bands = {list(bands)} was asked for, but cutouts.ready_made has "
+            f"{', '.join(ready_made)}; correct one of them"
+        )
 
 
 def _check_samples(config: Config) -> None:
@@ -289,12 +434,17 @@ def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
-def _anchor_paths(raw: dict[str, Any], folder: Path) -> None:
+def _anchor_paths(raw: dict[str, Any], folder: Path | UPath) -> None:
     """Make path settings absolute; a lone string stands for a list of one."""
     for section, key in _PATH_KEYS:
         table = raw.get(section)
         if isinstance(table, dict) and key in table:
-            table[key] = _anchored(table[key], folder, one=key == "pretrained")
+            table[key] = _anchored(table[key], folder, one=key in {"pretrained", "scratch"})
+    cutouts = raw.get("cutouts")
+    ready_made = cutouts.get("ready_made") if isinstance(cutouts, dict) else None
+    for table in ready_made.values() if isinstance(ready_made, dict) else ():
+        for key in {"stamps", "names"} & (table.keys() if isinstance(table, dict) else set()):
+            table[key] = _anchored(table[key], folder, one=True)
     samples = raw.get("samples")
     if isinstance(samples, dict):
         for sample in samples.values():
@@ -306,7 +456,7 @@ def _anchor_paths(raw: dict[str, Any], folder: Path) -> None:
             table["preset"] = _anchored(preset, folder, one=True)
 
 
-def _anchored(value: Any, folder: Path, *, one: bool) -> Any:
+def _anchored(value: Any, folder: Path | UPath, *, one: bool) -> Any:
     if isinstance(value, str):
         absolute = value if "://" in value else str(folder / Path(value).expanduser())
         return absolute if one else [absolute]

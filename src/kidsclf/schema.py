@@ -58,9 +58,18 @@ class CutoutFlag(IntFlag):
     MISSING_TILE = 4
     """No tile holds the source; all pixels are NaN."""
     BAD_PIXEL = 8
-    """NaN pixels or pixels of zero weight were filled with 0."""
+    """NaN and infinite pixels, or pixels without weight, were filled with 0."""
     COARSE = 16
-    """Too bright for the int16 encoding: its steps exceed a quarter of the sky noise."""
+    """Too bright for the int16 encoding: its steps exceed what the sky noise asks for."""
+
+
+def count_flags(flags: NDArray[np.uint8]) -> dict[str, int]:
+    """Count the stamps with each ``CutoutFlag``.
+
+    >>> count_flags(np.array([0, 3, 1], np.uint8))["EDGE"]
+    2
+    """
+    return {flag.name or "": int(np.count_nonzero(flags & flag.value)) for flag in CutoutFlag}
 
 
 class ScoreFlag(IntFlag):

@@ -8,11 +8,14 @@
 set -euo pipefail
 
 declare -A tests_that_need=(
+    [ceph-mon]="a real S3 server (marker 's3')"
+    [ceph-osd]="a real S3 server (marker 's3')"
     [chromium]="the report page in a browser (marker 'browser')"
     [munge]="a real Slurm (marker 'slurm')"
     [slurmctld]="a real Slurm (marker 'slurm')"
     [slurmd]="a real Slurm (marker 'slurm')"
     [slurm-client]="a real Slurm (marker 'slurm')"
+    [radosgw]="a real S3 server (marker 's3')"
 )
 
 say() { echo "== debian packages: $*"; }
@@ -20,7 +23,7 @@ installed() { [[ $(dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null) == i
 
 named=${1:-}
 wanted=("$@")
-((${#wanted[@]})) || wanted=(chromium munge slurmctld slurmd slurm-client)
+((${#wanted[@]})) || wanted=(ceph-mon ceph-osd chromium munge slurmctld slurmd slurm-client radosgw)
 
 missing=()
 for package in "${wanted[@]}"; do

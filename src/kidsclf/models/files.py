@@ -15,6 +15,7 @@ from kidsclf.errors import StoreError
 from kidsclf.models.description import InputDescription
 from kidsclf.models.network import Network
 from kidsclf.models.table import network_entry
+from kidsclf.places import Place
 
 CARD = "card.json"
 FORMAT = 1
@@ -107,7 +108,7 @@ def save_network(
     return card
 
 
-def read_card(directory: Path) -> Card:
+def read_card(directory: Place) -> Card:
     """Read what a folder's network is.
 
     Raises

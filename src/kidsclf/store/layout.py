@@ -1,107 +1,117 @@
 """Where everything of a run lies below its work directory."""
 
-import shutil
 from collections.abc import Container
 from dataclasses import dataclass
-from pathlib import Path
+
+from kidsclf.places import Place, remove_tree, subfolders
 
 
 @dataclass(frozen=True)
 class WorkDirectory:
     """The paths of one run."""
 
-    root: Path
+    root: Place
 
     @property
-    def made(self) -> tuple[Path, ...]:
+    def made(self) -> tuple[Place, ...]:
         """Everything that a run makes in the folder, and nothing that is the user's."""
         folders = ("catalog", "cutouts.zarr", "samples", "models", "scores", "metrics", "products")
-        others = ("report", "receipts", "staging")
+        others = ("report", "receipts", "quarantine", "staging")
         return tuple(self.root / name for name in (*folders, *others))
 
     @property
-    def settings(self) -> Path:
+    def settings(self) -> Place:
         """The resolved configuration."""
         return self.root / "run.toml"
 
     @property
-    def catalogue(self) -> Path:
+    def catalogue(self) -> Place:
         """HATS: photometry."""
         return self.root / "catalog"
 
     @property
-    def cutouts(self) -> Path:
+    def cutouts(self) -> Place:
         """Zarr: stamps, one group a partition."""
         return self.root / "cutouts.zarr"
 
     @property
-    def metrics(self) -> Path:
+    def metrics(self) -> Place:
         """One table a question."""
         return self.root / "metrics"
 
     @property
-    def products(self) -> Path:
+    def products(self) -> Place:
         """What is handed to others."""
         return self.root / "products"
 
     @property
-    def report(self) -> Path:
+    def report(self) -> Place:
         """The page."""
         return self.root / "report" / "index.html"
 
     @property
-    def receipts(self) -> Path:
+    def receipts(self) -> Place:
         """What finished tasks left."""
         return self.root / "receipts"
 
     @property
-    def staging(self) -> Path:
+    def quarantine(self) -> Place:
+        """Records of what was left out."""
+        return self.root / "quarantine"
+
+    @property
+    def failure(self) -> Place:
+        """Why the last command ended early."""
+        return self.root / "failure.json"
+
+    @property
+    def staging(self) -> Place:
         """Sorted chunks between reading and splitting; removed when a stage ends."""
         return self.root / "staging"
 
     @property
-    def scratch(self) -> Path:
-        """The workers' own temporary files; removed when a run ends."""
+    def scratch(self) -> Place:
+        """The workers' own temporary files where the folder is local; removed when a run ends."""
         return self.root / "scratch"
 
     @property
-    def logs(self) -> Path:
-        """What batch jobs said."""
+    def logs(self) -> Place:
+        """What batch jobs said, where the folder is local."""
         return self.root / "logs"
 
     @property
-    def samples(self) -> Path:
+    def samples(self) -> Place:
         """Folder of all samples."""
         return self.root / "samples"
 
-    def sample(self, name: str) -> Path:
+    def sample(self, name: str) -> Place:
         """HATS: labels of one sample."""
         return self.samples / name
 
-    def model(self, network: str) -> Path:
+    def model(self, network: str) -> Place:
         """A trained network."""
         return self.root / "models" / network
 
-    def fold_model(self, network: str, fold: int) -> Path:
+    def fold_model(self, network: str, fold: int) -> Place:
         """A network trained without one fold."""
         return self.root / "models" / "folds" / f"{network}-{fold}"
 
     @property
-    def all_scores(self) -> Path:
+    def all_scores(self) -> Place:
         """Folder of the scores of all networks."""
         return self.root / "scores"
 
-    def scores(self, network: str) -> Path:
+    def scores(self, network: str) -> Place:
         """HATS: what a network says of each source."""
         return self.all_scores / network
 
-    def reduced(self, network: str) -> Path:
+    def reduced(self, network: str) -> Place:
         """Per-partition states of the reductions."""
         return self.root / "metrics" / "states" / network
 
 
-def keep_only(folder: Path, names: Container[str]) -> None:
+def keep_only(folder: Place, names: Container[str]) -> None:
     """Remove the folders below one that the run no longer has: they fit no catalogue of today."""
-    for path in folder.iterdir() if folder.exists() else ():
-        if path.is_dir() and path.name not in names:
-            shutil.rmtree(path)
+    for path in subfolders(folder):
+        if path.name not in names:
+            remove_tree(path)

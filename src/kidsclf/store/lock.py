@@ -4,22 +4,28 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from kidsclf.errors import StoreError
+from kidsclf.places import Place, is_local
+from kidsclf.store.lease import is_leased, leased
 
 
 @contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Hold a work directory; the lock ends with the process, however that ends.
+def locked(root: Place) -> Iterator[None]:
+    """Hold a work directory for the time of a run.
 
-    The folder itself is locked, so that no file has to be left in it.
+    On a local file system the folder itself is locked, so that no file has to be left in it, and
+    the lock ends with the process, however that ends. In an object store it is a lease.
 
     Raises
     ------
     StoreError
         When another run holds it.
     """
+    if not is_local(root):
+        with leased(root):
+            yield
+        return
     folder = os.open(root, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -33,3 +39,17 @@ def locked(root: Path) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
+
+
+def is_held(root: Place) -> bool:
+    """Say whether a run is at work in a directory, without disturbing it."""
+    if not is_local(root):
+        return is_leased(root)
+    folder = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(folder)
+    return False

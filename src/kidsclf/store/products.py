@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pyarrow as pa
 from astropy.io import fits
 
 from kidsclf.errors import StoreError
+from kidsclf.places import Place
 from kidsclf.store.publish import published_file
 
 _BLOCK = 2880
@@ -33,7 +33,7 @@ class FitsColumn:
 
 
 def write_fits_table(
-    path: Path,
+    path: Place,
     columns: tuple[FitsColumn, ...],
     rows: int,
     parts: Iterable[pa.Table],
@@ -43,7 +43,7 @@ def write_fits_table(
 
     Parameters
     ----------
-    path : Path
+    path : Place
         Appears whole at the end. The same input gives the same bytes: no date is written.
     columns : tuple of FitsColumn
     rows : int

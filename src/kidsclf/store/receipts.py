@@ -2,12 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
+from kidsclf.places import Place, files_below, is_local
 from kidsclf.store.publish import published_file
+
+ASKED_AT_ONCE = 16
+"""Requests that one process has under way in an object store: nearly all of it is waiting."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class Receipt:
         Folders count with the size of their files.
     facts : mapping
         Small things the client needs: cut counts, sums.
+    checksums : mapping of path below the work directory to eight hexadecimal digits
+        Of the same outputs; see ``kidsclf.store.checksums``.
     """
 
     stage: str
@@ -36,6 +42,7 @@ class Receipt:
     seconds: float
     outputs: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    checksums: Mapping[str, str] = field(default_factory=dict)
 
 
 def fingerprint(*parts: Any) -> str:
@@ -48,34 +55,53 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def receipt_path(root: Path, stage: str, task: str) -> Path:
+def receipt_path(root: Place, stage: str, task: str) -> Place:
     """Say where the receipt of a task lies."""
     return root / stage / f"{task.replace('/', '_')}.json"
 
 
-def write_receipt(root: Path, receipt: Receipt) -> None:
+def write_receipt(root: Place, receipt: Receipt) -> None:
     """Publish a receipt."""
     with published_file(receipt_path(root, receipt.stage, receipt.task)) as temporary:
         temporary.write_text(json.dumps(asdict(receipt), sort_keys=True), encoding="utf-8")
 
 
-def read_receipt(root: Path, stage: str, task: str) -> Receipt | None:
+def read_receipt(root: Place, stage: str, task: str) -> Receipt | None:
     """Read a receipt; None where there is none or it is damaged."""
     try:
         text = receipt_path(root, stage, task).read_text(encoding="utf-8")
         return Receipt(**json.loads(text))
-    except (OSError, ValueError, TypeError):
+    except (FileNotFoundError, ValueError, TypeError):
         return None
 
 
-def measure(path: Path) -> int:
+def read_receipts(root: Place, stage: str, tasks: Sequence[str]) -> list[Receipt | None]:
+    """Read several as ``read_receipt`` does; an object store is asked for many at a time."""
+    with ThreadPoolExecutor(1 if is_local(root) else ASKED_AT_ONCE) as pool:
+        return list(pool.map(lambda task: read_receipt(root, stage, task), tasks))
+
+
+def forget_receipt(root: Place, stage: str, task: str, but: str) -> None:
+    """Remove the receipt of a task, unless it has this fingerprint.
+
+    What it says of the outputs no longer holds once they are written anew.
+    """
+    receipt = read_receipt(root, stage, task)
+    if receipt is not None and receipt.fingerprint != but:
+        receipt_path(root, stage, task).unlink(missing_ok=True)
+
+
+def measure(path: Place) -> int:
     """Count the bytes of a file, or of all files of a folder; -1 where there is nothing."""
-    if path.is_dir():
-        return sum(item.stat().st_size for item in path.rglob("*") if item.is_file())
-    return path.stat().st_size if path.exists() else -1
+    if is_local(path):
+        if path.is_dir():
+            return sum(files_below(path).values())
+        return path.stat().st_size if path.exists() else -1
+    found = files_below(path)  # of a file it is the file
+    return sum(found.values()) if found else -1
 
 
-def is_finished(root: Path, work: Path, stage: str, task: str, wanted: str) -> Receipt | None:
+def is_finished(root: Place, work: Place, stage: str, task: str, wanted: str) -> Receipt | None:
     """Give the receipt if the task was done with today's fingerprint and its outputs stand."""
     receipt = read_receipt(root, stage, task)
     if receipt is None or receipt.fingerprint != wanted:

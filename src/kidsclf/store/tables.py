@@ -3,23 +3,23 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kidsclf.errors import StoreError
+from kidsclf.places import Place, open_parquet
 from kidsclf.store.publish import published_file
 
 
-def write_table(path: Path, table: pa.Table) -> None:
+def write_table(path: Place, table: pa.Table) -> None:
     """Publish a Parquet table."""
     with published_file(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+def read_table(path: Place, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a Parquet table.
 
     Raises
@@ -28,8 +28,10 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         When it is missing or damaged.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with open_parquet(path) as file:
             return file.read(columns=list(columns) if columns is not None else None)
+    except StoreError:
+        raise
     except (OSError, pa.ArrowException) as error:
         raise StoreError(
             f"the table {path} was expected, but cannot be read ({error}); run the stage that "
@@ -37,29 +39,14 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         ) from error
 
 
-def read_rows_between(path: Path, column: str, first: int, last: int) -> pa.Table:
-    """Read the rows of a sorted table with ``first <= column < last``, row groups skipped."""
-    with pq.ParquetFile(path) as file:
-        place = file.schema_arrow.get_field_index(column)
-        wanted = []
-        for group in range(file.num_row_groups):
-            statistics = file.metadata.row_group(group).column(place).statistics
-            if statistics is None or (statistics.max >= first and statistics.min < last):
-                wanted.append(group)
-        table = file.read_row_groups(wanted) if wanted else file.schema_arrow.empty_table()
-    values = table[column].to_numpy()
-    start, stop = values.searchsorted([first, last])
-    return table.slice(int(start), int(stop - start))
-
-
-def write_json(path: Path, record: Mapping[str, Any]) -> None:
+def write_json(path: Place, record: Mapping[str, Any]) -> None:
     """Publish a JSON record; NaN becomes null, keys keep their order."""
     with published_file(path) as temporary:
         text = json.dumps(_without_nan(record), indent=2, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Place) -> Any:
     """Read a JSON record.
 
     Raises
@@ -69,6 +56,8 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
+    except StoreError:
+        raise
     except (OSError, ValueError) as error:
         raise StoreError(
             f"the record {path} was expected, but cannot be read ({error}); run the stage that "
@@ -76,7 +65,7 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Place, text: str) -> None:
     """Publish a text file."""
     with published_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
