@@ -6,16 +6,17 @@ import pyarrow.compute as pc
 import pytest
 
 from kidsclf.errors import InputError
-from kidsclf.ingest import cut_stamps, drop_duplicates, select, survey_cut
+from kidsclf.ingest import cut_stamps, select, survey_cut
 from kidsclf.schema import CutoutFlag
 from kidsclf.surveys import (
     find_files,
     footprint_contains,
     load_column_map,
+    open_tile,
+    pair_tiles,
     plan_chunks,
     read_chunk,
-    read_tile_headers,
-    read_window,
+    read_tile_header,
 )
 
 
@@ -72,7 +73,7 @@ def test_kids_field_catalogue(survey_data, own_map):
     assert stars.num_rows == 60
     size = np.nanmedian(stars["half_light_radius_arcsec"].to_numpy())
     assert size == pytest.approx(1.88 * 0.30, rel=0.05)
-    assert drop_duplicates(table, "r")[1].rows_cut == 0
+    assert pc.count_distinct(table["name"]).as_py() == table.num_rows
 
 
 OWN = ["Xpos", "Ypos", "FLUX_AUTO", "SG2DPHOT", "MASK"]
@@ -82,20 +83,24 @@ def test_kids_field_tiles(survey_data):
     paths = find_files([str(survey_data / "kids_field" / "tiles" / "*")])
     table = read(survey_data / "kids_field" / "catalog" / "*.fits", "kids_dr4", OWN)
     ra, dec = table["ra"].to_numpy(), table["dec"].to_numpy()
-    for band in ("u", "g", "r", "i", "Z", "Y", "J", "H", "Ks"):
-        (header,) = read_tile_headers(paths, band)
+    headers = {header.band: header for header in map(read_tile_header, pair_tiles(paths))}
+    assert set(headers) == {"u", "g", "r", "i", "Z", "Y", "J", "H", "Ks"}
+    for band, header in headers.items():
         assert header.zero_point == (0.0 if band in "ugri" else 30.0)
         assert header.pixel_scale_arcsec == pytest.approx(0.30)
-        assert header.mask_path.endswith("KiDS_field_msk.fits.fz")
+        assert header.mask_path.name == "KiDS_field_msk.fits.fz"
         assert (header.weight_path is not None) == (band == "r")
-    (header,) = read_tile_headers(paths, "r")
+    header = headers["r"]
     x, y, depth = footprint_contains(header, ra, dec)
     np.testing.assert_allclose(x, table["Xpos"].to_numpy() - 1, atol=2e-3)
     np.testing.assert_allclose(y, table["Ypos"].to_numpy() - 1, atol=2e-3)
     assert (depth > 0).all()
 
-    window = read_window(header, 0, 1300, 0, 2600)
-    stamps, flags = cut_stamps(window.image, x, y, 41, weight=window.weight, mask=window.mask)
+    with open_tile(header) as tile:
+        whole = tile.read(0, 2600)
+        part = tile.read(1200, 1300)
+    np.testing.assert_array_equal(part.image, whole.image[1200:1300])
+    stamps, flags = cut_stamps(whole.image, x, y, 41, weight=whole.weight, mask=whole.mask)
     edge = (flags & CutoutFlag.EDGE) > 0
     assert edge[depth < 20.0].all()
     assert not edge[depth > 21.0].any()
@@ -107,8 +112,6 @@ def test_kids_field_tiles(survey_data):
     assert stars.sum() >= 15
     sums = stamps[stars, 11:30, 11:30].sum(axis=(1, 2))
     assert np.median(sums / flux[stars]) == pytest.approx(1.0, abs=0.05)
-    part = read_window(header, 600, 700, 1200, 1300)
-    np.testing.assert_array_equal(part.image, window.image[1200:1300, 600:700])
 
 
 @pytest.mark.parametrize(
@@ -148,38 +151,3 @@ def test_gaia(survey_data):
     significant = pc.greater(pc.divide(stars["parallax"], stars["parallax_error"]), 5.0)
     assert pc.sum(significant).as_py() == 396  # all of the README's, and those that move besides
     assert stars.num_rows > 396
-
-
-def test_zcosmos(survey_data, own_map):
-    column_map = own_map(
-        'extends = "generic"\nbands = ["u", "B", "V", "g", "r", "i", "z", "J", "K"]\n'
-        'reference_band = "r"\nredshift = "zspec"\n[identifier]\ncolumns = ["id_zcosmos"]\n'
-        '[magnitudes]\ncolumn = "mag_{band}"\nerror = "magerr_{band}"\nsentinels = [-99, -99.9]\n'
-        '[label]\ncolumn = "label"'
-    )
-    table = read(survey_data / "labelled" / "zcosmos_even.parquet", column_map)
-    counts = {c["values"]: c["counts"] for c in table["label"].value_counts().to_pylist()}
-    assert counts == {"GALAXY": 5643, "STAR": 289, "QSO": 21, None: 2727}
-    for band in column_map.bands:
-        magnitude = table[f"mag_{band}"].to_numpy()
-        assert 10 < np.nanmin(magnitude) < np.nanmax(magnitude) < 45
-
-
-OWN_FLUXES = ["petroflux_r", "extinction_r"]
-
-
-def test_fluxes_in_nanomaggies(survey_data, own_map):
-    column_map = own_map(
-        'extends = "generic"\nbands = ["u", "g", "r", "i", "z"]\nreference_band = "r"\n'
-        'redshift = "zspec"\n[identifier]\ncolumns = []\nfrom_coordinates = true\n'
-        '[magnitudes]\ncolumn = "petroflux_{band}"\nerror = "petroflux_ivar_{band}"\n'
-        'error_kind = "inverse_variance"\nunit = "nanomaggy"\nextinction = "extinction_{band}"'
-    )
-    table = read(survey_data / "labelled" / "kcorrect_gst_10k.parquet", column_map, OWN_FLUXES)
-    assert table.num_rows == 10_000
-    flux, extinction = (table[column].to_numpy() for column in OWN_FLUXES)
-    expected = 22.5 - 2.5 * np.log10(flux.astype(float)) - extinction
-    np.testing.assert_allclose(table["mag_r"].to_numpy(), expected, atol=2e-6)
-    # SDSS main galaxies: Petrosian r < 17.77 after extinction (Strauss et al. 2002).
-    assert 16.0 < np.median(expected) < 17.77
-    assert 0.003 < np.nanmedian(table["mag_err_r"].to_numpy()) < 0.1

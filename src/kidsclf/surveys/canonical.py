@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from kidsclf import schema
 from kidsclf.errors import InputError
 from kidsclf.surveys.column_map import ColumnMap, Label
-from kidsclf.surveys.identifiers import identifiers
+from kidsclf.surveys.identifiers import own_names, position_names, row_names
 from kidsclf.surveys.photometry import ab_photometry
+from kidsclf.surveys.positions import Degrees, invented_positions, stated_positions
 from kidsclf.surveys.table_format import column_numbers
 from kidsclf.surveys.units import same_unit
 
@@ -26,12 +27,11 @@ def source_columns(
     InputError
         If one is missing, or if one of ``own`` is called as a canonical column is.
     """
-    alternatives = [column_map.position.ra, column_map.position.dec]
-    alternatives += [names for names in (_label_columns(column_map), column_map.redshift) if names]
-    needed = [_first_present(names, present) for names in alternatives]
+    position = column_map.position
+    alternatives = (position.ra, position.dec, _label_columns(column_map), column_map.redshift)
+    needed = [_first_present(names, present) for names in alternatives if names]
     needed += column_map.identifier.columns
-    if column_map.magnitudes:
-        needed += [c for band in column_map.bands for c in column_map.magnitudes.columns_of(band)]
+    needed += [c for photometry in column_map.photometry().values() for c in photometry.columns]
     if column_map.half_light_radius:
         needed.append(column_map.half_light_radius.column)
     for name in (*needed, *own):
@@ -75,30 +75,28 @@ def check_units(column_map: ColumnMap, stated: Mapping[str, str | None], path: s
 
 def _expected_units(column_map: ColumnMap) -> dict[str, str]:
     expected = dict.fromkeys((*column_map.position.ra, *column_map.position.dec), "deg")
-    magnitudes = column_map.magnitudes
-    if magnitudes:
-        expected |= {magnitudes.value_column(band): magnitudes.unit for band in column_map.bands}
-    if magnitudes and magnitudes.error_kind == "sigma":
-        errors = (magnitudes.error_column(band) for band in column_map.bands)
-        expected |= {name: magnitudes.unit for name in errors if name}
+    for photometry in column_map.photometry().values():
+        if photometry.unit != "flux":
+            expected[photometry.column] = photometry.unit
+        if photometry.unit != "flux" and photometry.error and photometry.error_kind == "sigma":
+            expected[photometry.error] = photometry.unit
     if column_map.half_light_radius:
         expected[column_map.half_light_radius.column] = column_map.half_light_radius.unit
     return expected | column_map.units
 
 
 def canonical_table(
-    raw: pa.Table, column_map: ColumnMap, own: Sequence[str], where: str
+    raw: pa.Table, column_map: ColumnMap, own: Sequence[str], title: str, first_row: int, where: str
 ) -> pa.Table:
     """Turn a survey's columns into canonical ones; see ``read_chunk`` for what they are."""
-    ra, dec = _coordinates(raw, column_map, where)
+    names, (ra, dec) = _names_and_places(raw, column_map, title, first_row, where)
     columns: dict[str, pa.Array | NDArray[np.generic]] = {
-        schema.NAME: identifiers(raw, column_map.identifier, ra, dec, where),
+        schema.NAME: names,
         schema.RA: ra,
         schema.DEC: dec,
     }
-    if column_map.magnitudes:
-        for band in column_map.bands:
-            columns |= ab_photometry(raw, column_map.magnitudes, band, where)
+    for band, photometry in column_map.photometry().items():
+        columns |= ab_photometry(raw, photometry, band, where)
     radius = column_map.half_light_radius
     if radius:
         arcsec = column_numbers(raw, radius.column, where) * (radius.pixel_scale_arcsec or 1.0)
@@ -110,6 +108,23 @@ def canonical_table(
         name = _first_present(column_map.redshift, raw.column_names)
         columns[schema.REDSHIFT] = column_numbers(raw, name, where).astype(np.float32)
     return _with_own(pa.table(columns), _with_numbers(raw, column_map, where), own, where)
+
+
+def _names_and_places(
+    raw: pa.Table, column_map: ColumnMap, title: str, first_row: int, where: str
+) -> tuple[pa.Array, Degrees]:
+    identifier, position = column_map.identifier, column_map.position
+    places: Degrees | None = None
+    if not position.invented:
+        ra, dec = (_first_present(names, raw.column_names) for names in (position.ra, position.dec))
+        places = stated_positions(raw, ra, dec, where)
+    if identifier.from_rows:
+        names = row_names(identifier, title, first_row, raw.num_rows)
+    elif identifier.from_coordinates and places is not None:
+        names = position_names(identifier, *places)
+    else:
+        names = own_names(raw, identifier, where)
+    return names, invented_positions(names) if places is None else places
 
 
 def _with_numbers(raw: pa.Table, column_map: ColumnMap, where: str) -> pa.Table:
@@ -129,7 +144,7 @@ def _with_numbers(raw: pa.Table, column_map: ColumnMap, where: str) -> pa.Table:
 
 def _with_own(table: pa.Table, raw: pa.Table, own: Sequence[str], where: str) -> pa.Table:
     for name in own:
-        if name not in table.column_names:
+        if name not in (*table.column_names, schema.SPATIAL_INDEX):
             table = table.append_column(name, raw[name])
         elif name not in (schema.RA, schema.DEC, schema.REDSHIFT):
             raise InputError(
@@ -137,19 +152,6 @@ def _with_own(table: pa.Table, raw: pa.Table, own: Sequence[str], where: str) ->
                 f"canonical column; leave it out of keep_columns"
             )
     return table
-
-
-def _coordinates(
-    raw: pa.Table, column_map: ColumnMap, where: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Read ra in [0, 360) and dec; both NaN where they are no position on the sphere."""
-    names = (column_map.position.ra, column_map.position.dec)
-    ra, dec = (column_numbers(raw, _first_present(n, raw.column_names), where) for n in names)
-    # Some surveys count ra from -180; anything farther off (-9999) is a sentinel.
-    on_sphere = (ra >= -180.0) & (ra <= 360.0) & (np.abs(dec) <= 90.0)
-    wrapped = np.mod(ra, 360.0)
-    wrapped[wrapped == 360.0] = 0.0  # what mod gives for -1e-15
-    return np.where(on_sphere, wrapped, np.nan), np.where(on_sphere, dec, np.nan)
 
 
 def _labels(raw: pa.Table, label: Label) -> pa.Array:

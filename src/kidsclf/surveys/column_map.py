@@ -7,94 +7,51 @@ table into the canonical columns of ``kidsclf.schema`` with it.
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from kidsclf.config import Section
-
-Operator = Literal["==", "!=", "<", "<=", ">", ">=", "in", "gaia_motion"]
-Number = int | float
-CutValue = bool | int | float | str | tuple[int | float | str, ...]
-
-
-def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
-"""Names under which a column is known; the first that the table holds is taken."""
+from kidsclf.config import CutRule, CutValue, Names, Section
+from kidsclf.surveys.magnitudes import BandPhotometry, Magnitudes
 
 
 class Identifier(Section):
     """``[identifier]``: what a source is called.
 
     The texts of ``columns`` are joined by ``separator`` after ``prefix``. Where a survey's numbers
-    cannot be trusted, ``from_coordinates`` makes an IAU name from the position instead.
+    cannot be trusted, ``from_coordinates`` makes an IAU name from the position instead; where there
+    is neither, ``from_rows`` makes one of the file's name and the row's number, counted from 0.
     """
 
     columns: tuple[str, ...] = ()
     from_coordinates: bool = False
+    from_rows: bool = False
     prefix: str = ""
     separator: str = "-"
 
     @model_validator(mode="after")
     def _one_way(self) -> "Identifier":
-        if bool(self.columns) == self.from_coordinates:
-            raise ValueError("give either columns or from_coordinates = true")
+        if bool(self.columns) + self.from_coordinates + self.from_rows != 1:
+            raise ValueError(
+                "give either columns or from_coordinates = true or from_rows = true, and one alone"
+            )
         return self
 
 
 class Position(Section):
-    """``[position]``: columns of right ascension and declination, degrees (ICRS)."""
+    """``[position]``: columns of right ascension and declination, degrees (ICRS).
 
-    ra: Names
-    dec: Names
+    For a table without them, ``invented`` gives each source a place by a hash of its name, so that
+    it can be trained on and classified; nothing that depends on places has a meaning then.
+    """
 
+    ra: Names = ()
+    dec: Names = ()
+    invented: bool = False
 
-class BandColumns(Section):
-    """``[magnitudes.bands.X]``: a band whose columns do not follow the pattern."""
-
-    column: str
-    error: str | None = None
-
-
-class Magnitudes(Section):
-    """``[magnitudes]``: column patterns with ``{band}``, and how to make AB magnitudes of them."""
-
-    column: str
-    error: str | None = None
-    unit: Literal["mag", "maggy", "nanomaggy"] = "mag"
-    """``mag`` up to ``ab_offsets``; fluxes have AB zero point 0 or 22.5."""
-    error_kind: Literal["sigma", "inverse_variance"] = "sigma"
-    extinction: str | None = None
-    """Pattern of columns of Galactic extinction (mag) still to be subtracted."""
-    sentinels: tuple[Number, ...] = ()
-    """Values that mean "missing", besides NaN."""
-    missing_beyond: float = 98.0
-    """Magnitudes this far from 0 are sentinels too, whatever their digits (99, -99.9, -9999)."""
-    ab_offsets: dict[str, float] = Field(default_factory=dict)
-    """AB minus catalogue magnitude, per band."""
-    bands: dict[str, BandColumns] = Field(default_factory=dict)
-
-    def value_column(self, band: str) -> str:
-        """Name the survey's column of a band's magnitude or flux."""
-        special = self.bands.get(band)
-        return special.column if special else self.column.replace("{band}", band)
-
-    def error_column(self, band: str) -> str | None:
-        """Name the survey's column of its error, if there is one."""
-        special = self.bands.get(band)
-        if special:
-            return special.error
-        return self.error.replace("{band}", band) if self.error else None
-
-    def extinction_column(self, band: str) -> str | None:
-        """Name the survey's column of extinction that is still to be subtracted, if any."""
-        return self.extinction.replace("{band}", band) if self.extinction else None
-
-    def columns_of(self, band: str) -> tuple[str, ...]:
-        """List all the survey's columns of a band."""
-        names = (self.value_column(band), self.error_column(band), self.extinction_column(band))
-        return tuple(name for name in names if name)
+    @model_validator(mode="after")
+    def _one_way(self) -> "Position":
+        if (bool(self.ra), bool(self.dec)) != (not self.invented, not self.invented):
+            raise ValueError("give either ra and dec or invented = true")
+        return self
 
 
 class HalfLightRadius(Section):
@@ -126,28 +83,6 @@ class Label(Section):
     def _one_way(self) -> "Label":
         if bool(self.column) == (self.constant is not None):
             raise ValueError("give either column or constant")
-        return self
-
-
-class CutRule(Section):
-    """``[[cuts]]``: a named quality selection that the survey asks for; what it says is kept.
-
-    ``gaia_motion`` takes six columns: parallax, its error, and proper motions in right ascension
-    and declination, each followed by its error. Every other operator takes one column and a value.
-    """
-
-    name: str
-    columns: Names
-    op: Operator
-    value: CutValue | None = None
-
-    @model_validator(mode="after")
-    def _fits_operator(self) -> "CutRule":
-        motion = self.op == "gaia_motion"
-        if len(self.columns) != (6 if motion else 1) or motion != (self.value is None):
-            raise ValueError("gaia_motion takes six columns, other operators a column and a value")
-        if (self.op == "in") != isinstance(self.value, tuple):
-            raise ValueError("op = 'in' takes a list, other operators a single value")
         return self
 
 
@@ -186,13 +121,26 @@ class ColumnMap(Section):
         if len(set(self.bands)) != len(self.bands):
             raise ValueError("a band is named twice")
         if self.magnitudes is not None:
-            columns = [self.magnitudes.value_column(band) for band in self.bands]
+            columns = [each.column for each in self.photometry().values()]
             if len(set(columns)) != len(columns):
                 raise ValueError(
                     "two bands share a column; write {band} in [magnitudes] column, or give "
                     "[magnitudes.bands.NAME]"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _names_need_places(self) -> "ColumnMap":
+        if self.identifier.from_coordinates and self.position.invented:
+            raise ValueError(
+                "identifier.from_coordinates needs coordinates, and position.invented says that "
+                "there are none; give identifier.columns or from_rows"
+            )
+        return self
+
+    def photometry(self) -> dict[str, BandPhotometry]:
+        """Say all that is known of each band, in order; nothing for tables without bands."""
+        return {band: self.magnitudes.of(band) for band in self.bands} if self.magnitudes else {}
 
     def cut_columns(self) -> tuple[str, ...]:
         """List the survey's own columns that the cuts need, each once."""

@@ -1,5 +1,6 @@
 """What libraries say of missing and damaged files, turned into sentences that name the file."""
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from xml.parsers.expat import ExpatError
@@ -16,6 +17,7 @@ _DAMAGE = (
     IndexError,
     TypeError,
     ExpatError,
+    zlib.error,
     pa.ArrowException,
 )
 """What astropy, arrow and zlib raise for damaged files, themselves or by a derived class."""
@@ -28,6 +30,10 @@ def named_errors(what: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise InputError(f"{what} was asked for but is not there; correct the path") from error
+    except PermissionError as error:
+        raise InputError(
+            f"{what} was asked for but may not be read; get leave to, or other credentials"
+        ) from error
     except _DAMAGE as error:
         said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         reason = said.partition(". ")[0]  # some libraries go on with guesses

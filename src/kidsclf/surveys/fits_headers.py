@@ -4,13 +4,16 @@
 headers is read.
 """
 
-import gzip
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from astropy.io import fits
+from upath import UPath
+
+from kidsclf.surveys.opening import HEADERS, open_unpacked
 
 BLOCK_BYTES = 2880
 """Headers and data are padded to multiples of this."""
@@ -40,10 +43,15 @@ class Unit:
         """Whether it is an image that fpack put into a table."""
         return bool(self.header.get("ZIMAGE", False))
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is a table that fpack packed."""
+        return bool(self.header.get("ZTABLE", False))
 
-def open_fits(path: Path) -> BinaryIO:
-    """Open a file for reading, through gzip where its name says so."""
-    return cast("BinaryIO", gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+
+def open_fits(path: Path | UPath) -> AbstractContextManager[BinaryIO]:
+    """Open a file to look at its headers, through gzip where its name says so."""
+    return open_unpacked(path, HEADERS)
 
 
 def walk(file: BinaryIO) -> Iterator[Unit]:

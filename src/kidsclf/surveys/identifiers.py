@@ -1,4 +1,4 @@
-"""What sources are called: the survey's own identifiers, or IAU names made of positions."""
+"""What sources are called: by the survey's own identifiers, by position, or by row."""
 
 import numpy as np
 import pyarrow as pa
@@ -11,25 +11,36 @@ from kidsclf.surveys.column_map import Identifier
 _WIDTH = len("JHHMMSS.ss+DDMMSS.s")
 
 
-def identifiers(
-    table: pa.Table,
-    identifier: Identifier,
-    ra: NDArray[np.float64],
-    dec: NDArray[np.float64],
-    where: str,
-) -> pa.Array:
-    """Name every row; null where the name is made of a position that is not finite.
+def own_names(table: pa.Table, identifier: Identifier, where: str) -> pa.Array:
+    """Join the identifier's columns.
 
     Raises
     ------
     InputError
-        If a column of identifiers holds decimal numbers (digits were lost on the way) or blanks.
+        If one holds decimal numbers (digits were lost on the way) or blanks.
     """
-    if identifier.from_coordinates:
-        return pc.binary_join_element_wise(identifier.prefix, iau_names(ra, dec), "")
     texts = [_texts(table, column, where) for column in identifier.columns]
-    joined = pc.binary_join_element_wise(*texts, identifier.separator)
-    return pc.binary_join_element_wise(identifier.prefix, joined, "")
+    return _prefixed(
+        identifier.prefix,
+        texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, identifier.separator),
+    )
+
+
+def position_names(
+    identifier: Identifier, ra: NDArray[np.float64], dec: NDArray[np.float64]
+) -> pa.Array:
+    """Make IAU names of positions, degrees (n,); null where one is not finite."""
+    return _prefixed(identifier.prefix, iau_names(ra, dec))
+
+
+def row_names(identifier: Identifier, title: str, first_row: int, rows: int) -> pa.Array:
+    """Name rows by the title of their file and their number in it."""
+    numbers = pa.array(np.arange(first_row, first_row + rows)).cast(pa.string())
+    return _prefixed(f"{identifier.prefix}{title}{identifier.separator}", numbers)
+
+
+def _prefixed(prefix: str, names: pa.Array) -> pa.Array:
+    return pc.binary_join_element_wise(prefix, names, "") if prefix else names
 
 
 def _texts(table: pa.Table, column: str, where: str) -> pa.Array:
@@ -39,9 +50,11 @@ def _texts(table: pa.Table, column: str, where: str) -> pa.Array:
             f"column {column} of {where} was asked for as an identifier but holds decimal "
             f"numbers, so digits may be lost; use from_coordinates = true in the column map"
         )
-    texts = pc.utf8_trim_whitespace(values.cast(pa.string()))
-    blank = pc.or_kleene(pc.equal(texts, ""), texts.is_null()).fill_null(True)
-    if pc.any(blank).as_py():
+    texts = values.cast(pa.string())
+    if not pa.types.is_integer(values.type):
+        texts = pc.ascii_trim_whitespace(texts)
+    if texts.null_count or pc.min(pc.binary_length(texts)).as_py() == 0:
+        blank = pc.equal(texts.fill_null(""), "")
         raise InputError(
             f"column {column} of {where} was asked for as an identifier but row "
             f"{pc.index(blank, True).as_py()} of them is blank; choose another column"

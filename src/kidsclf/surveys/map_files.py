@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
@@ -50,11 +50,26 @@ def _read(name_or_path: str, seen: tuple[str, ...]) -> dict[str, Any]:
         )
     raw = _parse(name_or_path)
     base = raw.pop("extends", None)
-    if base is None:
-        return raw
-    if base not in preset_names():
-        base = str(Path(name_or_path).parent / str(base))
-    return _merge(_read(base, (*seen, name_or_path)), raw)
+    merged = raw
+    if base is not None:
+        if base not in preset_names():
+            base = str(Path(name_or_path).parent / str(base))
+        merged = _merge(_read(base, (*seen, name_or_path)), raw)
+    _check_bands(raw, merged.get("bands", ()), name_or_path)
+    return merged
+
+
+def _check_bands(raw: Mapping[str, Any], bands: Sequence[str], name_or_path: str) -> None:
+    """Refuse settings of a band that is none; those of a map extended may be left over."""
+    magnitudes = raw.get("magnitudes")
+    for key in ("ab_offsets", "bands"):
+        stated = magnitudes.get(key) if isinstance(magnitudes, dict) else None
+        for band in stated if isinstance(stated, dict) else ():
+            if band not in bands:
+                raise ConfigError(
+                    f"column map {name_or_path} states magnitudes.{key}.{band}, but its bands are "
+                    f"{', '.join(bands) or 'none'}; correct the name or add the band"
+                )
 
 
 def _parse(name_or_path: str) -> dict[str, Any]:

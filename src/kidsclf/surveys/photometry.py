@@ -1,23 +1,23 @@
 """AB magnitudes and their errors, from a survey's magnitudes or fluxes."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from kidsclf.schema import error_column, magnitude_column
-from kidsclf.surveys.column_map import Magnitudes
+from kidsclf.surveys.magnitudes import BandPhotometry
 from kidsclf.surveys.table_format import column_numbers
 
-_ZERO_POINT = {"maggy": 0.0, "nanomaggy": 22.5}
-"""AB magnitude of unit flux."""
 _POGSON = 2.5 / np.log(10.0)
 """Magnitudes per relative error of flux, to first order."""
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 
 def ab_photometry(
-    raw: pa.Table, magnitudes: Magnitudes, band: str, where: str
+    raw: pa.Table, photometry: BandPhotometry, band: str, where: str
 ) -> dict[str, NDArray[np.float32]]:
     """Make the canonical columns of one band.
 
@@ -27,36 +27,56 @@ def ab_photometry(
         ``mag_X`` in AB mag and ``mag_err_X`` in mag; NaN where the survey gives a sentinel, where
         a flux is not positive (it has no magnitude), and errors where the survey has none.
     """
-    values = column_numbers(raw, magnitudes.value_column(band), where)
-    name = magnitudes.error_column(band)
-    errors = column_numbers(raw, name, where) if name else np.full(len(values), np.nan)
-    values[_missing(values, magnitudes)] = np.nan
-    errors[_missing(errors, magnitudes) | (errors < 0)] = np.nan
-    if name and magnitudes.error_kind == "inverse_variance":
-        errors = 1.0 / np.sqrt(np.where(errors > 0, errors, np.nan))
-    if magnitudes.unit != "mag":
-        values, errors = _from_fluxes(values, errors, _ZERO_POINT[magnitudes.unit])
-    extinction = magnitudes.extinction_column(band)
-    if extinction:
-        values -= column_numbers(raw, extinction, where)
-    values += magnitudes.ab_offsets.get(band, 0.0)
-    errors[np.isnan(values)] = np.nan
+    values = column_numbers(raw, photometry.column, where)
+    in_mag = photometry.unit == "mag"
+    beyond = photometry.missing_beyond if in_mag else np.inf
+    missing = _missing(values, photometry, beyond)
+    if photometry.zero_point is not None:
+        missing |= ~(values > 0)
+    errors = _errors(raw, photometry, values, where)
+    values[missing] = np.nan
+    errors[missing] = np.nan
     return {
-        magnitude_column(band): values.astype(np.float32),
-        error_column(band): errors.astype(np.float32),
+        magnitude_column(band): _magnitudes(raw, photometry, values, where),
+        error_column(band): errors,
     }
 
 
-def _missing(values: Floats, magnitudes: Magnitudes) -> NDArray[np.bool_]:
-    # Catalogues store float32, where -99.9 is not the double -99.9.
-    sentinels = np.array(magnitudes.sentinels, dtype=np.float32)
-    missing = ~np.isfinite(values) | np.isin(values.astype(np.float32), sentinels)
-    if magnitudes.unit == "mag" and magnitudes.error_kind == "sigma":
-        missing |= np.abs(values) >= magnitudes.missing_beyond
+def _missing(values: Floats, photometry: BandPhotometry, beyond: float) -> NDArray[np.bool_]:
+    missing = ~(np.abs(values) < beyond)  # NaN is not below either
+    for sentinel in photometry.sentinels:
+        if abs(sentinel) < beyond:
+            # Catalogues store float32, where -99.9 is not the double -99.9.
+            missing |= values.astype(np.float32, copy=False) == np.float32(sentinel)
     return missing
 
 
-def _from_fluxes(fluxes: Floats, sigmas: Floats, zero_point: float) -> tuple[Floats, Floats]:
-    """Convert fluxes: m = zero point - 2.5 lg f (Pogson), dm = 2.5 / ln 10 * sigma / f."""
-    positive = np.where(fluxes > 0, fluxes, np.nan)
-    return zero_point - 2.5 * np.log10(positive), _POGSON * sigmas / positive
+def _errors(
+    raw: pa.Table, photometry: BandPhotometry, values: Floats, where: str
+) -> NDArray[np.float32]:
+    """Give errors in magnitudes, to first order: dm = 2.5 / ln 10 * sigma / flux."""
+    if photometry.error is None:
+        return np.full(len(values), np.nan, np.float32)
+    errors = column_numbers(raw, photometry.error, where)
+    kind, in_mag = photometry.error_kind, photometry.unit == "mag"
+    beyond = photometry.missing_beyond if in_mag and kind == "sigma" else np.inf
+    errors[_missing(errors, photometry, beyond) | (errors < 0)] = np.nan
+    if kind != "sigma":
+        errors = np.where(errors > 0, errors, np.nan).astype(np.float64)
+        errors = _POGSON / errors if kind == "signal_to_noise" else 1.0 / np.sqrt(errors)
+    if not in_mag and kind != "signal_to_noise":
+        errors = _POGSON * errors.astype(np.float64) / np.where(values > 0, values, np.nan)
+    return errors.astype(np.float32, copy=False)
+
+
+def _magnitudes(
+    raw: pa.Table, photometry: BandPhotometry, values: Floats, where: str
+) -> NDArray[np.float32]:
+    """Convert to AB: m = zero point - 2.5 lg f (Pogson), less extinction, plus the offset."""
+    if photometry.zero_point is not None:
+        values = photometry.zero_point - 2.5 * np.log10(values.astype(np.float64))
+    if photometry.extinction:
+        values = values - column_numbers(raw, photometry.extinction, where).astype(np.float64)
+    if photometry.ab_offset:
+        values = values.astype(np.float64) + photometry.ab_offset
+    return values.astype(np.float32, copy=False)

@@ -1,52 +1,62 @@
 """Catalogue files of a survey, in chunks of bounded size and canonical columns."""
 
-import glob
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+from upath import UPath
 
+from kidsclf.config import StoreSettings
 from kidsclf.errors import InputError
-from kidsclf.surveys.arrow_tables import (
-    count_csv,
-    count_parquet,
-    csv_units,
-    parquet_units,
-    read_csv,
-    read_parquet,
-)
+from kidsclf.places import find_places, is_local, place
 from kidsclf.surveys.canonical import canonical_table, check_units, source_columns
 from kidsclf.surveys.column_map import ColumnMap
+from kidsclf.surveys.csv_tables import csv_units, plan_csv, read_csv
 from kidsclf.surveys.damage import named_errors
-from kidsclf.surveys.fits_tables import count_fits, fits_units, read_fits
-from kidsclf.surveys.table_format import TableFormat
-from kidsclf.surveys.votable_tables import count_votable, read_votable, votable_units
+from kidsclf.surveys.fits_tables import fits_units, plan_fits, read_fits
+from kidsclf.surveys.hats_folders import hats_files, is_hats_folder
+from kidsclf.surveys.parquet_tables import parquet_units, plan_parquet, read_parquet
+from kidsclf.surveys.table_format import Extent, TableFormat
+from kidsclf.surveys.votable_tables import plan_votable, read_votable, votable_units
 
 _FITS = (".fits", ".fit", ".cat", ".fits.gz", ".fit.gz", ".fits.fz")
+_VOTABLE = (".vot", ".votable", ".xml", ".vot.gz", ".votable.gz", ".xml.gz")
 FORMATS = (
-    TableFormat("FITS", _FITS, fits_units, count_fits, read_fits),
-    TableFormat("Parquet", (".parquet", ".pq"), parquet_units, count_parquet, read_parquet),
-    TableFormat("CSV", (".csv", ".csv.gz"), csv_units, count_csv, read_csv),
-    TableFormat(
-        "VOTable",
-        (".vot", ".votable", ".xml"),
-        votable_units,
-        count_votable,
-        read_votable,
-        by_rows=False,
-    ),
+    TableFormat("FITS", _FITS, fits_units, plan_fits, read_fits),
+    TableFormat("Parquet", (".parquet", ".pq"), parquet_units, plan_parquet, read_parquet),
+    TableFormat("CSV", (".csv", ".csv.gz"), csv_units, plan_csv, read_csv),
+    TableFormat("VOTable", _VOTABLE, votable_units, plan_votable, read_votable),
 )
 """Every format of catalogue that can be read."""
+
+
+LOCAL_OR_DEFAULT = StoreSettings()
+"""Local files, and an object store as the environment describes it."""
+_AT_ONCE = 16
+"""Files of an object store whose rows are counted side by side; nearly all of it is waiting."""
 
 
 @dataclass(frozen=True)
 class Chunk:
     """Consecutive rows of one file, enough to be read anywhere."""
 
-    path: str
-    first_row: int
-    rows: int
+    path: UPath
+    extent: Extent
+    title: str
+    """The file's name without its ending, and folders before it where other files share it."""
+
+    @property
+    def first_row(self) -> int:
+        """Number of its first row in the file, counted from 0."""
+        return self.extent.first_row
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return self.extent.rows
 
     @property
     def label(self) -> str:
@@ -54,55 +64,81 @@ class Chunk:
         return f"{self.path} rows {self.first_row}-{self.first_row + self.rows - 1}"
 
 
-def find_files(patterns: Sequence[str]) -> tuple[str, ...]:
-    """Expand globs to existing files, each once, in sorted order.
+def find_files(
+    patterns: Sequence[str], settings: StoreSettings = LOCAL_OR_DEFAULT
+) -> tuple[UPath, ...]:
+    """Expand paths and globs, local or ``s3://``, to existing files, each once, in sorted order.
+
+    The folder of a HATS catalogue or collection stands for the files of its partitions.
 
     Raises
     ------
     InputError
         If a pattern matches nothing.
     """
-    found: set[str] = set()
+    found: dict[str, UPath] = {}
     for pattern in patterns:
-        matches = [pattern] if Path(pattern).is_file() else _matches(pattern)
+        with named_errors(pattern):
+            folder = place(pattern, settings)
+            matches = find_places(pattern, settings)
+            if not matches and is_hats_folder(folder):
+                matches = hats_files(folder)
         if not matches:
             raise InputError(
                 f"input files {pattern!r} were asked for but none is there; "
                 f"correct the path or pattern"
             )
-        found.update(matches)
-    return tuple(sorted(found))
+        found |= {str(path): path for path in matches}
+    return tuple(found[name] for name in sorted(found))
 
 
-def _matches(pattern: str) -> list[str]:
-    # Path.glob takes no absolute patterns.
-    return [path for path in glob.glob(pattern, recursive=True) if Path(path).is_file()]  # noqa: PTH207
+def plan_chunks(paths: Sequence[UPath], chunk_rows: int) -> tuple[Chunk, ...]:
+    """Divide files into chunks of at most ``chunk_rows`` rows.
 
-
-def plan_chunks(paths: Sequence[str], chunk_rows: int) -> tuple[Chunk, ...]:
-    """Divide files into chunks of at most ``chunk_rows`` rows; only sizes are read.
-
-    A VOTable is one chunk, because XML can only be read whole.
+    Of FITS and Parquet only headers are read; CSV and VOTables are gone through once, to find
+    where rows begin.
 
     Raises
     ------
     InputError
         For a file that is missing, of unknown format, damaged or without rows.
     """
-    chunks: list[Chunk] = []
-    for path in paths:
-        with named_errors(path):
-            rows = _format_of(path).count(Path(path))
-        if rows == 0:
-            raise InputError(
-                f"rows of {path} were asked for but its table is empty; take it off the list"
-            )
-        step = chunk_rows if _format_of(path).by_rows else rows
-        chunks += [Chunk(path, k, min(step, rows - k)) for k in range(0, rows, step)]
-    return tuple(chunks)
+    with ThreadPoolExecutor(1 if all(map(is_local, paths)) else _AT_ONCE) as threads:
+        plans = list(threads.map(_plan, paths, [chunk_rows] * len(paths)))
+    return tuple(
+        Chunk(path, extent, title)
+        for path, title, extents in zip(paths, _titles(paths), plans, strict=True)
+        for extent in extents
+    )
 
 
-def read_chunk(chunk: Chunk, column_map: ColumnMap, keep_columns: Sequence[str] = ()) -> pa.Table:
+def _plan(path: UPath, chunk_rows: int) -> tuple[Extent, ...]:
+    table_format = _format_of(path)
+    with named_errors(str(path)):
+        extents = table_format.plan(path, chunk_rows)
+    if not extents:
+        raise InputError(
+            f"rows of {path} were asked for but its table is empty; take it off the list"
+        )
+    return extents
+
+
+def _titles(paths: Sequence[UPath]) -> list[str]:
+    """Call files by their names without endings, or from the folder on where these come twice."""
+    names = [path.name[: -len(_ending(path))] for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    parts = [str(path).split("/") for path in paths]
+    shared = next((k for k, each in enumerate(zip(*parts, strict=False)) if len(set(each)) > 1), 0)
+    return ["/".join(each[shared:]) for each in parts]
+
+
+def read_chunk(
+    chunk: Chunk,
+    column_map: ColumnMap,
+    keep_columns: Sequence[str] = (),
+    only: NDArray[np.bool_] | None = None,
+) -> pa.Table:
     """Read a chunk as canonical columns.
 
     Parameters
@@ -113,6 +149,8 @@ def read_chunk(chunk: Chunk, column_map: ColumnMap, keep_columns: Sequence[str] 
         What the survey calls its columns.
     keep_columns : sequence of str
         Columns of the survey's own to carry along unchanged, besides those its cuts need.
+    only : bool array (rows,), optional
+        Rows that are wanted; not for sources that are named after the numbers of their rows.
 
     Returns
     -------
@@ -127,26 +165,65 @@ def read_chunk(chunk: Chunk, column_map: ColumnMap, keep_columns: Sequence[str] 
     InputError
         For a file that is missing or damaged, a missing column, or a unit other than the map's.
     """
-    table_format, path = _format_of(chunk.path), Path(chunk.path)
-    with named_errors(chunk.path):
+    table_format, path = _format_of(chunk.path), chunk.path
+    with named_errors(str(path)):
         units = table_format.units(path)
     own = tuple(dict.fromkeys((*column_map.cut_columns(), *keep_columns)))
-    columns = source_columns(column_map, own, tuple(units), chunk.path)
-    check_units(column_map, {name: units[name] for name in columns}, chunk.path)
+    columns = source_columns(column_map, own, tuple(units), str(path))
+    check_units(column_map, {name: units[name] for name in columns}, str(path))
     wanted = {name: name in column_map.identifier.columns for name in columns}
     with named_errors(chunk.label):
-        raw = table_format.read(path, chunk.first_row, chunk.rows, wanted)
+        raw = table_format.read(path, chunk.extent, wanted)
     if raw.num_rows != chunk.rows:
         raise InputError(
             f"{chunk.label} were asked for but only {raw.num_rows} of {chunk.rows} are there; "
             f"the file changed or is cut short: fetch it anew"
         )
-    return canonical_table(raw, column_map, own, chunk.label)
+    if only is not None and not only.all():
+        raw = raw.filter(pa.array(only))
+    return canonical_table(raw, column_map, own, chunk.title, chunk.first_row, chunk.label)
 
 
-def _format_of(path: str) -> TableFormat:
-    for table_format in FORMATS:
-        if path.lower().endswith(table_format.suffixes):
-            return table_format
-    known = ", ".join(suffix for each in FORMATS for suffix in each.suffixes)
-    raise InputError(f"{path} was asked for as a catalogue but its ending is none of {known}")
+def read_names(path: UPath, column: str, chunk_rows: int) -> Iterator[NDArray[np.object_]]:
+    """Read one column of identifiers as texts, chunk by chunk.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing, damaged or without that column.
+    """
+    table_format = _format_of(path)
+    with named_errors(str(path)):
+        columns = table_format.units(path)
+    if column not in columns:
+        raise InputError(
+            f"column {column} of {path} was asked for but the file has {', '.join(columns)}; "
+            f"correct the name"
+        )
+    for extent in _plan(path, chunk_rows):
+        with named_errors(str(path)):
+            values = table_format.read(path, extent, {column: True})[column]
+        yield values.cast(pa.string()).to_numpy(zero_copy_only=False)
+
+
+def _format_of(path: UPath) -> TableFormat:
+    ending = _ending(path)
+    return next(each for each in FORMATS if ending.lower() in each.suffixes)
+
+
+def _ending(path: UPath) -> str:
+    """Find the ending that says the format.
+
+    Raises
+    ------
+    InputError
+        If it is none that is known.
+    """
+    known = [suffix for each in FORMATS for suffix in each.suffixes]
+    found = [suffix for suffix in known if path.name.lower().endswith(suffix)]
+    if not found:
+        raise InputError(
+            f"{path} was asked for as a catalogue but its ending is none of {', '.join(known)}; "
+            f"rename or convert it"
+        )
+    return path.name[-len(max(found, key=len)) :]

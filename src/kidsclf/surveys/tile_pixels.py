@@ -1,33 +1,36 @@
-"""Where sources fall on tiles, and windows of pixels.
+"""Where sources fall on tiles, and strips of pixels.
 
-Pixels are read window by window, so a tile of any size costs no more memory than was asked for.
+Pixels are read strip by strip, so a tile of any size costs no more memory than was asked for.
 """
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
-from kidsclf.errors import InputError
+from kidsclf.places import Place
 from kidsclf.sky.cap import separation_deg
 from kidsclf.surveys.damage import named_errors
+from kidsclf.surveys.pixel_rows import PixelRows, open_rows
 from kidsclf.surveys.tiles import TileHeader, celestial_wcs
 
 
 @dataclass(frozen=True)
-class TileWindow:
-    """Pixels ``[y0:y0 + ny, x0:x0 + nx]`` of a tile.
+class TileStrip:
+    """Rows of a tile from ``y0`` on, whole.
 
-    ``image`` is float32 in maggies (AB zero point 0), ``weight`` float32 in maggy^-2, ``mask``
-    integer; the last two are None where the tile has none.
+    ``image`` is in the file's own unit (``TileHeader.maggies``), ``weight`` holds no data where it
+    is not above 0, ``mask`` holds bits; all (rows, nx), of any type and byte order. The last two
+    are None where the tile has none.
     """
 
-    x0: int
     y0: int
-    image: NDArray[np.float32]
-    weight: NDArray[np.float32] | None
-    mask: NDArray[np.int32] | None
+    image: NDArray[Any]
+    weight: NDArray[Any] | None
+    mask: NDArray[Any] | None
 
 
 def footprint_contains(
@@ -60,43 +63,75 @@ def footprint_contains(
     return x, y, depth
 
 
-def read_window(header: TileHeader, x0: int, x1: int, y0: int, y1: int) -> TileWindow:
-    """Read pixels ``[y0:y1, x0:x1]`` of a tile, clipped to its edges, with weight and mask.
+class OpenTile:
+    """A tile whose files are open; made by ``open_tile``."""
+
+    def __init__(self, header: TileHeader, stack: ExitStack) -> None:
+        self._image = _open(stack, header, header.path, header.hdu)
+        self._weight = header.weight_path and _open(stack, header, header.weight_path, None)
+        self._mask = header.mask_path and _open(stack, header, header.mask_path, None)
+
+    def read(self, y0: int, y1: int) -> TileStrip:
+        """Read rows ``[y0:y1]``; ascending from call to call, or gzipped files begin anew.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be read.
+        """
+        image = self._image.read(y0, y1)
+        weight = self._weight.read(y0, y1) if self._weight else None
+        mask = self._mask.read(y0, y1) if self._mask else None
+        if mask is not None and mask.dtype.kind == "f":
+            mask = np.nan_to_num(mask).astype(np.int64)
+        return TileStrip(y0, image, weight, mask)
+
+    def finish(self) -> None:
+        """Say that all was read, so that checksums can be looked at.
+
+        Raises
+        ------
+        InputError
+            If one does not fit.
+        """
+        for file in (self._image, self._weight, self._mask):
+            if file:
+                file.finish()
+
+
+@contextmanager
+def open_tile(header: TileHeader) -> Iterator[OpenTile]:
+    """Open a tile with its weight and mask.
 
     Raises
     ------
     InputError
-        If the window does not touch the tile, or a file cannot be read.
+        If one is missing, damaged or of another shape than the tile.
     """
-    ny, nx = header.shape
-    rows, columns = slice(max(y0, 0), min(y1, ny)), slice(max(x0, 0), min(x1, nx))
-    if rows.start >= rows.stop or columns.start >= columns.stop:
-        raise InputError(
-            f"pixels x {x0}-{x1}, y {y0}-{y1} of {header.path} were asked for but it has "
-            f"{nx} x {ny}; ask for sources that lie on it"
-        )
-    maggies = 10.0 ** (-0.4 * header.zero_point)
-    image = _section(header.path, header.shape, rows, columns) * maggies
-    weight = mask = None
-    if header.weight_path:
-        weight = _section(header.weight_path, header.shape, rows, columns) / maggies**2
-    if header.mask_path:
-        mask = _section(header.mask_path, header.shape, rows, columns).astype(np.int32)
-    return TileWindow(
-        x0=columns.start,
-        y0=rows.start,
-        image=image.astype(np.float32),
-        weight=None if weight is None else weight.astype(np.float32),
-        mask=mask,
-    )
+    with ExitStack() as stack:
+        yield OpenTile(header, stack)
 
 
-def _section(path: str, shape: tuple[int, int], rows: slice, columns: slice) -> NDArray[np.float64]:
-    """Read a window of a file's first image."""
-    where = f"{path} pixels x {columns.start}-{columns.stop}, y {rows.start}-{rows.stop}"
-    with named_errors(where), fits.open(path) as units:
-        image = next((hdu for hdu in units if hdu.is_image and len(hdu.shape) == 2), None)
-        if image is None or image.shape != shape:
-            found = "no image" if image is None else f"{image.shape[1]} x {image.shape[0]} pixels"
-            raise ValueError(f"it holds {found}, its tile {shape[1]} x {shape[0]}")
-        return np.asarray(image.section[rows, columns], dtype=np.float64)
+@dataclass(frozen=True)
+class _NamedRows:
+    """Rows whose damage is told with the file's name."""
+
+    rows: PixelRows
+    path: Place
+
+    def read(self, y0: int, y1: int) -> NDArray[Any]:
+        with named_errors(f"{self.path} rows {y0}-{y1}"):
+            return self.rows.read(y0, y1)
+
+    def finish(self) -> None:
+        with named_errors(str(self.path)):
+            self.rows.finish()
+
+
+def _open(stack: ExitStack, header: TileHeader, path: Place, hdu: int | None) -> _NamedRows:
+    with named_errors(str(path)):
+        rows = stack.enter_context(open_rows(path, hdu))
+        if rows.shape != header.shape:
+            (ny, nx), (tile_ny, tile_nx) = rows.shape, header.shape
+            raise ValueError(f"it holds {nx} x {ny} pixels, its tile {tile_nx} x {tile_ny}")
+        return _NamedRows(rows, path)

@@ -1,24 +1,24 @@
-"""Image tiles of a survey: what their headers and file names say.
+"""Image tiles of a survey: what their headers say.
 
-Headers are read once and travel as small picklable records; ``tile_pixels`` reads what is in them.
+Headers are read once and travel as small records; ``tile_pixels`` reads what is in the files.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
 
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 
-from kidsclf.errors import InputError
+from kidsclf.config import StoreSettings
+from kidsclf.places import Place, place
 from kidsclf.sky.cap import separation_deg
 from kidsclf.surveys.damage import named_errors
 from kidsclf.surveys.fits_headers import Unit, check_complete, open_fits, walk
-from kidsclf.surveys.tile_names import find_companion, is_companion, tile_band
+from kidsclf.surveys.tile_names import TileFiles, default_mask_bits
 
 _WCS_CARD = re.compile(
     r"WCSAXES|CTYPE\d|CRPIX\d|CRVAL\d|CUNIT\d|CDELT\d|CROTA\d|CD\d_\d|PC\d_\d|PV\d_\d+|"
@@ -32,7 +32,7 @@ class TileHeader:
 
     Attributes
     ----------
-    path : str
+    path : Path or UPath
     hdu : int
         Index of the image.
     shape : tuple of int
@@ -47,11 +47,13 @@ class TileHeader:
     radius_deg : float
         From the centre to the farthest corner.
     band : str
-    weight_path, mask_path : str or None
+    weight_path, mask_path : Path, UPath or None
         Images on the same pixels: inverse variance, and bits that are set where pixels are bad.
+    mask_bits : int
+        Bits of the mask that count.
     """
 
-    path: str
+    path: Place
     hdu: int
     shape: tuple[int, int]
     wcs_header: str
@@ -61,67 +63,81 @@ class TileHeader:
     dec: float
     radius_deg: float
     band: str
-    weight_path: str | None
-    mask_path: str | None
+    weight_path: Place | None
+    mask_path: Place | None
+    mask_bits: int
+
+    @property
+    def maggies(self) -> float:
+        """Flux of one unit of the image, maggies (AB zero point 0)."""
+        return float(10.0 ** (-0.4 * self.zero_point))
+
+    @property
+    def files(self) -> tuple[Place, ...]:
+        """The tile's files: image, weight, mask."""
+        return tuple(path for path in (self.path, self.weight_path, self.mask_path) if path)
+
+    def to_record(self) -> dict[str, Any]:
+        """Write it as JSON can hold it."""
+        record = asdict(self)
+        for key in _PATHS:
+            record[key] = None if record[key] is None else str(record[key])
+        return record
+
+    @staticmethod
+    def from_record(record: Mapping[str, Any], settings: StoreSettings) -> "TileHeader":
+        """Read what ``to_record`` wrote."""
+        paths = {key: record[key] and place(record[key], settings) for key in _PATHS}
+        return TileHeader(**{**record, **paths, "shape": tuple(record["shape"])})
 
 
-def read_tile_headers(paths: Sequence[str], band: str) -> tuple[TileHeader, ...]:
-    """Read the headers of the tiles of one band, in the order given.
+_PATHS = ("path", "weight_path", "mask_path")
 
-    The band is taken from a KiDS file name, else from the FILTER keyword. Weights and masks
-    (``_wei``, ``_msk``) may be among the paths; they are no tiles of their own.
+
+def read_tile_header(
+    files: TileFiles, hdu: int | str | None = None, mask_bits: int | None = None
+) -> TileHeader:
+    """Read what is known of a tile.
+
+    Parameters
+    ----------
+    files : TileFiles
+    hdu : int or str, optional
+        Index or EXTNAME of the image; by default the first image of two dimensions.
+    mask_bits : int, optional
+        Bits of the mask that count; by default those that the survey advises.
 
     Raises
     ------
     InputError
-        If there is no tile of this band, or one cannot be read.
+        If the file is missing, damaged, or holds no such image with a celestial WCS and a zero
+        point (MAGZERO or PHOTZP). Whether a gzipped file is whole shows only when it is read.
     """
-    images = [path for path in paths if not is_companion(path)]
-    wanted = [path for path in images if tile_band(path) in (band, None)]
-    headers = [header for path in wanted if (header := read_tile_header(path)).band == band]
-    if not headers:
-        found = sorted({tile_band(path) or "unnamed" for path in images})
-        raise InputError(
-            f"tiles of band {band} were asked for but {len(images)} tiles are of "
-            f"{', '.join(found) or 'no band'}; correct survey.tiles or cutouts.bands"
-        )
-    return tuple(headers)
-
-
-def read_tile_header(path: str) -> TileHeader:
-    """Read what is known of a tile: the first two-dimensional image, in any HDU.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged, or holds no image with a celestial WCS and a zero point
-        (MAGZERO or PHOTZP).
-    """
-    with named_errors(path):
-        with open_fits(Path(path)) as file:
-            unit = _first_image(file)
-            check_complete(file, unit)
-        header = unit.header
-        ny, nx = _shape(unit)
-        wcs_header = _wcs_cards(header)
+    with named_errors(str(files.path)):
+        with open_fits(files.path) as file:
+            unit = find_image(file, hdu)
+            if not files.path.name.lower().endswith(".gz"):
+                check_complete(file, unit)
+        shape, wcs_header = image_shape(unit), _wcs_cards(unit.header)
         wcs = celestial_wcs(wcs_header)
         if not wcs.has_celestial:
             raise ValueError("its image has no celestial WCS")
-        ra, dec, radius = _extent(wcs, (ny, nx))
-        scale = float(np.mean(proj_plane_pixel_scales(wcs))) * 3600.0
+        ra, dec, radius = _extent(wcs, shape)
+        bits = default_mask_bits(files.mask) if files.mask and mask_bits is None else mask_bits
         return TileHeader(
-            path=path,
+            path=files.path,
             hdu=unit.index,
-            shape=(ny, nx),
+            shape=shape,
             wcs_header=wcs_header,
-            zero_point=_zero_point(header),
-            pixel_scale_arcsec=scale,
+            zero_point=_zero_point(unit.header),
+            pixel_scale_arcsec=float(np.mean(proj_plane_pixel_scales(wcs))) * 3600.0,
             ra=ra,
             dec=dec,
             radius_deg=radius,
-            band=tile_band(path) or _filter_band(header),
-            weight_path=find_companion(path, "wei"),
-            mask_path=find_companion(path, "msk"),
+            band=files.band or _filter_band(unit.header),
+            weight_path=files.weight,
+            mask_path=files.mask,
+            mask_bits=bits or 0,
         )
 
 
@@ -130,16 +146,34 @@ def celestial_wcs(wcs_header: str) -> WCS:
     return WCS(fits.Header.fromstring(wcs_header), fix=False)
 
 
-def _first_image(file: BinaryIO) -> Unit:
+def find_image(file: BinaryIO, hdu: int | str | None) -> Unit:
+    """Find an image of two dimensions: the one asked for, or the first.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
     for unit in walk(file):
-        is_image = unit.is_compressed_image or unit.header.get("XTENSION", "IMAGE") == "IMAGE"
-        if is_image and len(_shape(unit)) == 2:
+        named = hdu in (None, unit.index, str(unit.header.get("EXTNAME", "")).strip())
+        if named and _is_image(unit):
             return unit
-    raise ValueError("it holds no two-dimensional image")
+    asked = "" if hdu is None else f" in HDU {hdu!r}"
+    raise ValueError(f"it holds no two-dimensional image{asked}")
 
 
-def _shape(unit: Unit) -> tuple[int, ...]:
-    """Give the shape as numpy does; compressed images keep theirs in ZNAXIS."""
+def image_shape(unit: Unit) -> tuple[int, int]:
+    """Give (ny, nx) of an image; compressed ones keep theirs in ZNAXIS."""
+    ny, nx = _axes(unit)
+    return ny, nx
+
+
+def _is_image(unit: Unit) -> bool:
+    is_image = unit.is_compressed_image or unit.header.get("XTENSION", "IMAGE") == "IMAGE"
+    return bool(is_image) and len(_axes(unit)) == 2
+
+
+def _axes(unit: Unit) -> tuple[int, ...]:
     letter = "Z" if unit.is_compressed_image else ""
     axes = int(unit.header[f"{letter}NAXIS"])
     return tuple(int(unit.header[f"{letter}NAXIS{k}"]) for k in range(axes, 0, -1))
