@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kidsclf.ingest import choose_tile, cut_stamps
+from kidsclf.ingest import DeepestTile, cut_stamps
 from kidsclf.schema import CutoutFlag
 
 IMAGE = np.arange(30 * 20, dtype=np.float32).reshape(30, 20)
@@ -88,25 +88,71 @@ def test_far_off_positions_do_not_overflow():
 @given(
     hnp.arrays(
         np.float64,
-        st.tuples(st.integers(1, 5), st.integers(1, 8)),
+        st.tuples(st.integers(0, 5), st.integers(1, 8)),
         elements=st.integers(-3, 3).map(float) | st.just(float("nan")) | st.just(float("-inf")),
     )
 )
 def test_the_deepest_tile_is_chosen(depths):
-    chosen = choose_tile(depths)
-    for k, tile in enumerate(chosen.tolist()):
+    sources = depths.shape[1]
+    deepest = DeepestTile(sources)
+    for number, depth in enumerate(depths):
+        deepest.offer(number, np.full(sources, 10.0 + number), np.full(sources, -number), depth)
+    for k, tile in enumerate(deepest.tile.tolist()):
         held = [d for d in depths[:, k].tolist() if d >= 0]
         if not held:
             assert tile == -1
+            assert np.isnan([deepest.x[k], deepest.y[k]]).all()
         else:
             assert depths[tile, k] == max(held)
             assert not (depths[:tile, k] == max(held)).any()
+            assert (deepest.x[k], deepest.y[k]) == (10 + tile, -tile)
 
 
-def test_no_tiles():
-    assert choose_tile(np.empty((0, 3))).tolist() == [-1, -1, -1]
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8", ">f8", ">i2", "u1", ">i8"])
+def test_any_number_is_read_as_float32(dtype):
+    image = (IMAGE % 251).astype(dtype)
+    before = image.copy()
+    x, y = np.array([1.0, 9.0, 19.0]), np.array([1.0, 15.0, 29.0])
+    stamps, flags = cut_stamps(image, x, y, 3, weight=image + 1, scale=0.5)
+    assert stamps.dtype == np.float32
+    assert stamps.dtype.isnative
+    assert flags.tolist() == [0, 0, CutoutFlag.EDGE]
+    np.testing.assert_array_equal(stamps[1], 0.5 * (IMAGE % 251)[14:17, 8:11])
+    np.testing.assert_array_equal(image, before)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_stamps_are_float32(dtype):
-    assert cut_stamps(IMAGE.astype(dtype), np.ones(1), np.ones(1), 3)[0].dtype == np.float32
+def test_weights_say_where_there_is_no_data():
+    weight = np.ones(IMAGE.shape, dtype=">f4")
+    weight[10, 10], weight[10, 14], weight[20, 3] = np.nan, -1.0, 0.0
+    x, y = np.array([10.0, 14.0, 3.0, 10.0]), np.array([10.0, 10.0, 20.0, 24.0])
+    stamps, flags = cut_stamps(IMAGE, x, y, 3, weight=weight)
+    assert flags.tolist() == [CutoutFlag.BAD_PIXEL] * 3 + [0]
+    assert (stamps[:3, 1, 1] == 0).all()
+
+
+def test_infinite_pixels_are_bad_and_huge_ones_are_not():
+    image = np.full((20, 20), 3e38, dtype=np.float32)
+    image[15, 15] = -np.inf
+    stamps, flags = cut_stamps(image, np.array([3.0, 15.0]), np.array([3.0, 15.0]), 5)
+    assert flags.tolist() == [0, CutoutFlag.BAD_PIXEL]
+    assert np.isfinite(stamps).all()
+
+
+def test_only_the_bits_asked_for_count():
+    mask = np.zeros(IMAGE.shape, dtype=np.uint8)
+    mask[10, 10], mask[20, 10] = 4, 2
+    x, y = np.array([10.0, 10.0]), np.array([10.0, 20.0])
+    both, first, none = (
+        cut_stamps(IMAGE, x, y, 5, mask=mask, **bits)[1].tolist()
+        for bits in ({}, {"mask_bits": 4}, {"mask_bits": 0})
+    )
+    masked = int(CutoutFlag.MASKED)
+    assert (both, first, none) == ([masked, masked], [masked, 0], [0, 0])
+
+
+def test_an_image_smaller_than_the_stamp():
+    stamps, flags = cut_stamps(IMAGE[:3, :4], np.array([1.0]), np.array([1.0]), 9)
+    np.testing.assert_array_equal(
+        stamps[0], Cutout2D(IMAGE[:3, :4], (1.0, 1.0), 9, mode="partial", fill_value=0.0).data
+    )
+    assert flags.tolist() == [CutoutFlag.EDGE]

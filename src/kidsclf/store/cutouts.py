@@ -1,42 +1,38 @@
 """Stamps of each partition in Zarr 3, row i being row i of the catalogue partition.
 
-``int16`` keeps a stamp at a quarter of its own sky noise a step, so that no pixel moves by more
+``int16`` keeps a stamp at about a fifth of its own sky noise a step, so that no pixel moves by more
 than an eighth of that noise; ``float32`` keeps every bit. A group records the fingerprint of its
 identifiers, and opening it beside other sources is an error, never a silent shift.
 """
 
 import hashlib
-import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.abc.store import Store
 from zarr.codecs import BloscCodec
+from zarr.storage import FsspecStore, LocalStore
 
 from kidsclf.errors import StoreError
+from kidsclf.places import Place, is_local, remove_tree, subfolders
 from kidsclf.schema import CutoutFlag
 from kidsclf.sky.partition import Partition
-from kidsclf.store.publish import published_folder
+from kidsclf.store.publish import published_file, published_folder
+from kidsclf.store.stamp_encoding import BUFFERS, STEP, StampBuffer, decode_stamps
 
-STEPS_PER_NOISE = 4.0
-_LIMIT = 32_767
-_NAN_CODE = -32_768
-_CHUNK_ROWS = 256
-_CHUNKS_PER_SHARD = 64
-
-
-@dataclass(frozen=True)
-class EncodedStamps:
-    """int16 codes (n, size, size) and the size of one step in maggies, float32 (n,)."""
-
-    codes: NDArray[np.int16]
-    step: NDArray[np.float32]
-    coarse: NDArray[np.bool_]
-    """Where the brightest pixel asked for steps larger than a quarter of the noise."""
+_GROUP = "zarr.json"
+_EMPTY_GROUP = b'{\n  "attributes": {},\n  "zarr_format": 3,\n  "node_type": "group"\n}'
+"""As Zarr writes it."""
+_CHUNK_BYTES = 4 * 1024**2
+"""What is unpacked at once: 1,024 stamps of 41 x 41 int16. Smaller ones cost Zarr more time each:
+a whole partition is read a quarter faster than with 256."""
+_SHARD_BYTES = 64 * 1024**2
+"""What is one file."""
 
 
 def identifiers_fingerprint(names: Sequence[str] | NDArray[np.object_]) -> str:
@@ -49,133 +45,65 @@ def identifiers_fingerprint(names: Sequence[str] | NDArray[np.object_]) -> str:
     return digest.hexdigest()
 
 
-def sky_noise(stamps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Estimate each stamp's sky noise from the median absolute deviation of its outer ring.
-
-    Parameters
-    ----------
-    stamps : float32 array (n, size, size)
-        Maggies; NaN pixels are left out.
-
-    Returns
-    -------
-    float32 array (n,)
-        Standard deviation, maggies; NaN for an empty stamp.
-    """
-    size = stamps.shape[1]
-    ring = np.ones((size, size), bool)
-    width = max(1, size // 10)
-    ring[width:-width, width:-width] = False
-    border = stamps[:, ring].astype(np.float64)
-    border[border == 0.0] = np.nan  # filled pixels carry no noise
-    filled = np.isnan(border).all(axis=1)
-    border[filled] = 0.0
-    centre = np.nanmedian(border, axis=1, keepdims=True)
-    noise = 1.4826 * np.nanmedian(np.abs(border - centre), axis=1)
-    noise[filled] = np.nan
-    return noise.astype(np.float32)
-
-
-def encode_stamps(stamps: NDArray[np.float32]) -> EncodedStamps:
-    """Quantise stamps to int16 at a quarter of their own sky noise.
-
-    A stamp with pixels above 8,191 times the noise gets larger steps and is told as coarse; one
-    without measurable noise uses the whole range for its brightest pixel.
-    """
-    noise = sky_noise(stamps).astype(np.float64)
-    present = ~np.isnan(stamps)
-    peak = np.max(np.abs(stamps), axis=(1, 2), initial=0.0, where=present).astype(np.float64)
-    fine = noise / STEPS_PER_NOISE
-    least = peak / _LIMIT
-    measured = np.isfinite(fine) & (fine > 0)
-    step64 = np.where(measured, np.maximum(fine, least), least)
-    step64[step64 == 0] = 1.0
-    step = np.nextafter(step64.astype(np.float32), np.float32(np.inf))
-    scaled = np.rint(stamps / step[:, None, None])
-    codes = np.where(np.isnan(scaled), _NAN_CODE, scaled).astype(np.int16)
-    return EncodedStamps(codes, step, measured & (least > fine))
-
-
-def decode_stamps(codes: NDArray[np.int16], step: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turn codes back to maggies; NaN where the stamp had NaN."""
-    stamps = codes.astype(np.float32)
-    stamps *= step[:, None, None]
-    empty = codes[:, 0, 0] == _NAN_CODE  # cheap: NaN pixels occur as whole stamps
-    if empty.any():
-        some = codes[empty]
-        stamps[empty] = np.where(some == _NAN_CODE, np.nan, stamps[empty])
-    return stamps
-
-
 @dataclass(frozen=True)
 class CutoutStore:
     """All stamps of a run."""
 
-    root: Path
+    root: Place
 
-    def path(self, partition: Partition) -> Path:
+    def path(self, partition: Partition) -> Place:
         """Say where a partition's group lies."""
         return self.root / f"norder-{partition.order}" / f"npix-{partition.pixel}"
 
-    def write(
+    @contextmanager
+    def writing(
         self,
         partition: Partition,
         names: NDArray[np.object_],
-        stamps: dict[str, NDArray[np.float32]],
-        flags: NDArray[np.uint8],
         *,
         encoding: str,
-        attributes: dict[str, Any],
-    ) -> Path:
-        """Publish a partition's stamps.
+        attributes: Mapping[str, Any],
+    ) -> Iterator["GroupWriter"]:
+        """Write a partition's stamps, band by band, and publish them when all went well.
 
         Parameters
         ----------
         names : array of str (n,)
             Identifiers, in the order of the catalogue partition.
-        stamps : mapping of band to float32 array (n, size, size)
-            Maggies.
-        flags : uint8 array (n,)
-            ``CutoutFlag`` bits.
         encoding : {"int16", "float32"}
+        attributes : mapping
+            What else the group is to say of itself.
         """
         self._ensure_parents(partition)
-        path = self.path(partition)
-        flags = flags.copy()
-        with published_folder(path) as temporary:
+        with published_folder(self.path(partition), last=_GROUP) as temporary:
             group = zarr.open_group(str(temporary), mode="w", zarr_format=3)
-            for band, values in stamps.items():
-                if encoding == "int16":
-                    encoded = encode_stamps(values)
-                    flags[encoded.coarse] |= np.uint8(CutoutFlag.COARSE)
-                    _write_array(group, band, encoded.codes)
-                    _write_array(group, f"{band}_step", encoded.step)
-                else:
-                    _write_array(group, band, values)
-            _write_array(group, "flags", flags)
+            writer = GroupWriter(group, encoding, len(names))
+            yield writer
+            writer.finish()
             group.attrs.update(
                 {
                     "identifiers": identifiers_fingerprint(names),
                     "rows": len(names),
-                    "bands": list(stamps),
+                    "bands": writer.bands,
                     "encoding": encoding,
                     "unit": "maggy",
                     **attributes,
                 }
             )
-        return path
 
     def _ensure_parents(self, partition: Partition) -> None:
         for folder in (self.root, self.path(partition).parent):
-            if not (folder / "zarr.json").exists():
-                zarr.open_group(str(folder), mode="a", zarr_format=3)
+            if not (folder / _GROUP).exists():
+                with published_file(folder / _GROUP) as temporary:
+                    temporary.write_bytes(_EMPTY_GROUP)
 
     def keep_only(self, partitions: Iterable[Partition]) -> None:
         """Remove the groups of partitions that the catalogue no longer has."""
         wanted = {self.path(partition) for partition in partitions}
-        for path in self.root.glob("norder-*/npix-*"):
-            if path not in wanted:
-                shutil.rmtree(path)
+        for order in subfolders(self.root):
+            for path in subfolders(order):
+                if path not in wanted:
+                    remove_tree(path)
 
     def open(self, partition: Partition, names: NDArray[np.object_] | None = None) -> zarr.Group:
         """Open a partition's group.
@@ -187,7 +115,9 @@ class CutoutStore:
         """
         path = self.path(partition)
         try:
-            group = zarr.open_group(str(path), mode="r")
+            group = zarr.open_group(zarr_store(path), mode="r")
+        except StoreError:
+            raise
         except (OSError, ValueError) as error:
             raise StoreError(
                 f"cutouts of partition {partition.label} were expected at {path}, but cannot be "
@@ -218,13 +148,52 @@ class CutoutStore:
                 )
             values = _take(group[band], rows)
             if group.attrs["encoding"] == "int16":
-                values = decode_stamps(values, _take(group[f"{band}_step"], rows))
+                values = decode_stamps(values, _take(group[f"{band}{STEP}"], rows))
             found[band] = values
         return found
 
     def flags(self, partition: Partition, names: NDArray[np.object_]) -> NDArray[np.uint8]:
         """Read the ``CutoutFlag`` bits of a partition, uint8 (n,)."""
         return np.asarray(_take(self.open(partition, names)["flags"], None), np.uint8)
+
+
+class GroupWriter:
+    """A partition's group on its way to disk; memory holds one band at a time."""
+
+    def __init__(self, group: zarr.Group, encoding: str, rows: int) -> None:
+        self._group = group
+        self._encoding = encoding
+        self._flags = np.zeros(rows, np.uint8)
+        self.bands: list[str] = []
+
+    def buffer(self, size_px: int) -> StampBuffer:
+        """Make room for the stamps of a band."""
+        return BUFFERS[self._encoding](len(self._flags), size_px)
+
+    def add(self, band: str, stamps: StampBuffer, flags: NDArray[np.uint8]) -> None:
+        """Write a band, and join its ``CutoutFlag`` bits (n,) to those of the bands before."""
+        for suffix, values in stamps.arrays().items():
+            _write_array(self._group, f"{band}{suffix}", values)
+        self._flags |= flags
+        self._flags[stamps.coarse] |= np.uint8(CutoutFlag.COARSE)
+        self.bands.append(band)
+
+    def finish(self) -> None:
+        """Write what all bands share."""
+        _write_array(self._group, "flags", self._flags)
+
+    @property
+    def flags(self) -> NDArray[np.uint8]:
+        """Flags of all bands so far, uint8 (n,)."""
+        return self._flags
+
+
+def zarr_store(path: Place) -> Store:
+    """Open a folder, local or not, for Zarr to read."""
+    if is_local(path):
+        return LocalStore(path, read_only=True)
+    options = dict(path.storage_options)
+    return FsspecStore.from_url(str(path), storage_options=options, read_only=True)
 
 
 def _take(array: Any, rows: NDArray[np.int64] | None) -> Any:
@@ -237,8 +206,9 @@ def _take(array: Any, rows: NDArray[np.int64] | None) -> Any:
 
 def _write_array(group: zarr.Group, name: str, values: NDArray[Any]) -> None:
     rows = max(1, len(values))
-    chunk = min(rows, _CHUNK_ROWS if values.ndim > 1 else 65_536)
-    shard = chunk * min(_CHUNKS_PER_SHARD, -(-rows // chunk))
+    row_bytes = max(1, values[:1].nbytes)
+    chunk = min(rows, _power_of_two(_CHUNK_BYTES // row_bytes))
+    shard = chunk * min(-(-rows // chunk), max(1, _SHARD_BYTES // (chunk * row_bytes)))
     tail = values.shape[1:]
     array = group.create_array(
         name,
@@ -246,8 +216,12 @@ def _write_array(group: zarr.Group, name: str, values: NDArray[Any]) -> None:
         dtype=values.dtype,
         chunks=(chunk, *tail),
         shards=(shard, *tail),
-        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+        compressors=BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"),
         fill_value=0,
     )
     if len(values):
         array[:] = values
+
+
+def _power_of_two(limit: int) -> int:
+    return 1 << max(0, limit.bit_length() - 1)
