@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from kidsclf.errors import PlanError
 from kidsclf.sky.cap import partition_cap, separation_deg
-from kidsclf.sky.margin import near_partition, neighbours, same_order_neighbours
+from kidsclf.sky.lookup import SkyIndex
+from kidsclf.sky.margin import stretches_around, stretches_near, within
 from kidsclf.sky.partition import Partition, spatial_index
 from kidsclf.sky.split import PixelCounts, split_sky
 
@@ -65,22 +66,37 @@ def test_counts_merge_and_coarsen_like_counting_at_once():
 
 @pytest.mark.parametrize(("ra0", "dec0"), [(0.0, 0.0), (180.0, 41.8), (45.0, 90.0), (200.0, -90.0)])
 @pytest.mark.parametrize("margin", [1.0, 30.0, 600.0])
-def test_margin_misses_nobody(ra0, dec0, margin):
+@pytest.mark.parametrize("depth", [0, 2, 6])
+def test_margin_misses_nobody(ra0, dec0, margin, depth):
     rng = np.random.default_rng(7)
     ra, dec = random_sky(rng, 3000, ra0, dec0, 0.3)
     index = spatial_index(ra, dec)
     vectors = np.array(healpy.ang2vec(ra, dec, lonlat=True))
     split = [partition for partition, _ in split_sky(PixelCounts.of_indices(index, 14), 300)]
+    sky = SkyIndex.of_partitions(split)
     for partition in split:
         inside = partition.contains(index)
         chord = 2 * np.sin(np.radians(margin / 3600) / 2)
         gaps = np.linalg.norm(vectors[:, None] - vectors[inside][None], axis=2).min(axis=1)
         needed = gaps <= chord
-        near = near_partition(partition, index, margin)
-        assert near[needed].all()
-        around = {*neighbours(partition, split, margin), partition}
+        around = stretches_around(partition, margin, depth)
+        assert within(index, around)[needed].all()
         holders = {other for other in split if other.contains(index[needed]).any()}
-        assert holders <= around
+        assert holders <= {split[k] for k in sky.touching(around)}
+        assert within(index, stretches_near(index[inside], margin))[needed].all()
+
+
+def test_stretches_are_ascending_disjoint_and_whole():
+    for label in ("0/4", "3/500", "11/50331647"):
+        partition = Partition.parse(label)
+        for margin in (0.5, 60.0, 5000.0):
+            stretches = stretches_around(partition, margin)
+            assert (stretches[:, 1] > stretches[:, 0]).all()
+            assert (stretches[1:, 0] >= stretches[:-1, 1]).all()
+            ends = np.array([partition.first_index, partition.last_index - 1])
+            assert within(ends, stretches).all()
+    assert stretches_near(np.empty(0, np.int64), 1.0).shape == (0, 2)
+    assert not within(np.arange(3), np.empty((0, 2), np.int64)).any()
 
 
 def test_margin_is_not_the_whole_sky():
@@ -88,14 +104,24 @@ def test_margin_is_not_the_whole_sky():
     ra, dec = random_sky(rng, 20000, 10.0, 10.0, 3.0)
     index = spatial_index(ra, dec)
     partition = Partition(6, int(index[0] >> 46))
-    near = near_partition(partition, index, 1.0)
-    assert partition.contains(index).sum() < near.sum() < 1.05 * partition.contains(index).sum() + 5
+    near = within(index, stretches_around(partition, 1.0))
+    assert partition.contains(index).sum() < near.sum() < 1.15 * partition.contains(index).sum() + 5
+    tight = within(index, stretches_around(partition, 1.0, depth=9))
+    assert tight.sum() < 1.02 * partition.contains(index).sum() + 5
 
 
-def test_neighbours_of_the_same_order():
-    assert len(same_order_neighbours(Partition(5, 1000))) == 8
-    corners = {len(same_order_neighbours(Partition(1, pixel))) for pixel in range(48)}
-    assert corners == {7, 8}
+def test_a_look_finds_every_table_that_holds_rows_there():
+    rng = np.random.default_rng(9)
+    counts = [PixelCounts.of_indices(rng.integers(0, 12 << 58, 40) // 7**k, 5) for k in range(1, 6)]
+    sky = SkyIndex.of_counts(counts)
+    for pixel in rng.integers(0, 12 << 10, 300):
+        partition = Partition(5, int(pixel))
+        stretch = np.array([[partition.first_index, partition.last_index]])
+        expected = tuple(k for k, each in enumerate(counts) if pixel in each.pixels)
+        assert sky.touching(stretch) == expected
+    whole = np.array([[0, 12 << 58]])
+    assert sky.touching(whole) == tuple(range(len(counts)))
+    assert SkyIndex.of_counts([]).touching(whole) == ()
 
 
 def test_a_cap_holds_its_partition():

@@ -1,21 +1,15 @@
 """Stage ``match``: labels of other surveys to the sources of the catalogue.
 
-A pair counts when each is the other's nearest within the radius. Sources and labels beyond a
-partition's border are looked at too, so the pairs do not depend on how the sky is split.
+Sources and labels beyond a partition's border are looked at too, so the pairs are those of one
+match of the whole sky, however it is split.
 """
 
-import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+from upath import UPath
 
 from kidsclf.config import Config
-from kidsclf.errors import ConfigError, PlanError
-from kidsclf.ingest.crossmatch import mutual_nearest
-from kidsclf.ingest.select import has_label
+from kidsclf.errors import ConfigError
 from kidsclf.pipeline.context import (
     SUMMARY,
     Context,
@@ -25,37 +19,37 @@ from kidsclf.pipeline.context import (
     settings_of,
     stage_summary,
 )
-from kidsclf.pipeline.mapping import Made, Mapped, Task
+from kidsclf.pipeline.labels import (
+    BORDER_DEPTH,
+    HatsSource,
+    Labels,
+    LabelSource,
+    StagedSource,
+    added,
+    label_cuts,
+    labels_only,
+)
+from kidsclf.pipeline.mapping import Mapped, Task, made_as
+from kidsclf.pipeline.match_partition import SamplePlan, match_partition
 from kidsclf.pipeline.reading import (
+    PlannedChunk,
     Reading,
     count_order,
     cut_rows,
-    reading_tasks,
-    survey_cuts,
+    plan_reading,
+    stage_chunk,
     total_cuts,
 )
-from kidsclf.schema import DEC, LABEL, NAME, RA, REDSHIFT, SPATIAL_INDEX
-from kidsclf.sky.margin import margin_order, near_partition, neighbours, same_order_neighbours
+from kidsclf.places import file_fingerprint, place, remove_tree
+from kidsclf.schema import CutCount
+from kidsclf.sky.lookup import SkyIndex
+from kidsclf.sky.margin import stretches_around
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import HatsCatalogue
-from kidsclf.store.layout import WorkDirectory, keep_only
+from kidsclf.store.layout import keep_only
 from kidsclf.store.receipts import Receipt, fingerprint, is_finished, write_receipt
-from kidsclf.store.staging import OCCUPANCY_ORDER, StagedChunk, touching
 from kidsclf.surveys.column_map import ColumnMap
-
-LABEL_NAME = "label_name"
-SEPARATION = "separation_arcsec"
-
-
-@dataclass(frozen=True)
-class SamplePlan:
-    """What a partition's task needs to know of one sample."""
-
-    name: str
-    radius_arcsec: float
-    exclude: tuple[str, ...]
-    chunks: tuple[StagedChunk, ...] | None
-    """None where the labels stand in the catalogue itself."""
+from kidsclf.surveys.hats_folders import HatsFolder, is_hats_folder, open_hats_folder
 
 
 def run(context: Context) -> StageOutcome:
@@ -64,23 +58,33 @@ def run(context: Context) -> StageOutcome:
     Raises
     ------
     InputError
-        When a sample's tables are missing or damaged, or nothing matches the training sample.
+        When a sample's tables are missing or damaged.
     """
     if not context.samples:
         return StageOutcome("match", 0, 0, 0, 0.0, 0.0)
-    reading = {name: _reading_tasks(context, name) for name in context.samples}
-    wanted = _wanted(context, reading)
+    ready = {name: open_hats_folder(path) for name, path in _hats_folders(context).items()}
+    planned = {
+        name: _plan_reading(context, name)
+        for name, settings in context.config.samples.items()
+        if settings.tables and name not in ready
+    }
+    wanted = _wanted(context, planned, ready)
     kept = _finished(context, wanted)
     if kept is not None:
         context.engine.tell_kept("match", kept.tasks)
         return kept
-    read = {name: context.engine.map(tasks) for name, tasks in reading.items() if tasks}
-    written = _match(context, read)
+    read = {
+        name: context.engine.map(
+            [chunk.task(f"match.read.{name}", stage_chunk) for chunk in chunks]
+        )
+        for name, chunks in planned.items()
+    }
+    written = context.engine.map(_tasks(context, _sources(context, planned, read, ready)))
     for name in context.samples:
         _finish_sample(context, name, written)
     keep_only(context.work.samples, context.samples)
-    _sum_up(context, wanted, read, written)
-    shutil.rmtree(context.work.staging / "samples", ignore_errors=True)
+    _sum_up(context, made_as(wanted, *read.values(), written), read, ready, written)
+    remove_tree(context.work.staging / "samples")
     return StageOutcome.of(
         "match", *read.values(), written, rows=sum(receipt.rows for receipt in written.receipts)
     )
@@ -106,15 +110,28 @@ def check_samples(config: Config, survey: ColumnMap, samples: Mapping[str, Colum
             )
 
 
-def _reading_tasks(context: Context, name: str) -> tuple[Task, ...]:
-    settings = context.config.samples[name]
-    if not settings.tables:
-        return ()
-    column_map = context.samples[name]
-    cuts = (*survey_cuts(column_map), has_label(context.config.train.classes))
+def _hats_folders(context: Context) -> dict[str, UPath]:
+    """List the samples whose one table is a HATS catalogue: it is read where it lies.
+
+    Not where places are invented or rows named by their numbers: its index knows of neither.
+    """
+    found = {}
+    for name, settings in context.config.samples.items():
+        column_map = context.samples[name]
+        by_sky = not (column_map.position.invented or column_map.identifier.from_rows)
+        if by_sky and len(settings.tables) == 1:
+            path = place(settings.tables[0], context.config.store)
+            if is_hats_folder(path):
+                found[name] = path
+    return found
+
+
+def _plan_reading(context: Context, name: str) -> tuple[PlannedChunk, ...]:
+    column_map = labels_only(context.samples[name])
+    cuts = label_cuts(column_map, context.config.train.classes)
     reading = Reading(column_map, cuts, (), count_order(context))
     folder = context.work.staging / "samples" / name
-    return reading_tasks(context, f"match.read.{name}", settings.tables, reading, folder)
+    return plan_reading(context, context.config.samples[name].tables, reading, folder, folder)
 
 
 def match_settings(context: Context) -> str:
@@ -124,13 +141,15 @@ def match_settings(context: Context) -> str:
     return fingerprint(samples, maps, context.config.train.classes)
 
 
-def _wanted(context: Context, reading: Mapping[str, tuple[Task, ...]]) -> str:
+def _wanted(
+    context: Context, planned: Mapping[str, Sequence[PlannedChunk]], ready: Mapping[str, HatsFolder]
+) -> str:
     return fingerprint(
-        code_fingerprint("ingest", "sky", "store"),
+        code_fingerprint("ingest", "sky", "store", "surveys"),
         stage_summary(context, "ingest").fingerprint,
-        {name: [task.fingerprint for task in tasks] for name, tasks in reading.items()},
-        {name: settings_of(each) for name, each in context.config.samples.items()},
-        context.config.train.classes,
+        {name: [chunk.fingerprint for chunk in chunks] for name, chunks in planned.items()},
+        {name: [file_fingerprint(file) for file in each.files] for name, each in ready.items()},
+        match_settings(context),
     )
 
 
@@ -150,188 +169,67 @@ def _finished(context: Context, wanted: str) -> StageOutcome | None:
     return StageOutcome("match", len(labels), len(labels), summary.rows, 0.0, seconds)
 
 
-def _match(context: Context, read: Mapping[str, Mapped]) -> Mapped:
+def _sources(
+    context: Context,
+    planned: Mapping[str, Sequence[PlannedChunk]],
+    read: Mapping[str, Mapped],
+    ready: Mapping[str, HatsFolder],
+) -> dict[str, LabelSource]:
+    """Open the labels of each sample that has tables, but for chunks in quarantine."""
+    found: dict[str, LabelSource] = {}
+    for name, chunks in planned.items():
+        staged = {receipt.task for receipt in read[name].receipts}
+        found[name] = StagedSource([chunk for chunk in chunks if chunk.name in staged])
+    for name, catalogue in ready.items():
+        column_map = labels_only(context.samples[name])
+        found[name] = HatsSource(catalogue, column_map, context.config.train.classes)
+    return found
+
+
+def _tasks(context: Context, sources: Mapping[str, LabelSource]) -> list[Task]:
+    """Plan one task a partition; what each costs does not grow with the sky."""
     partitions = finished_partitions(context)
     in_order = tuple(partitions)
-    order = count_order(context)
-    staged = {
-        name: [
-            StagedChunk.at(context.work.staging / "samples" / name, receipt.task)
-            for receipt in mapped.receipts
-        ]
-        for name, mapped in read.items()
-    }
-    occupied = {
-        name: [chunk.read_counts(order).coarsened(OCCUPANCY_ORDER) for chunk in each]
-        for name, each in staged.items()
-    }
-    code = code_fingerprint("ingest", "sky", "store")
+    sky = SkyIndex.of_partitions(in_order)
+    code = code_fingerprint("ingest", "sky", "store", "surveys")
+    base = fingerprint(code, match_settings(context))
     widest = max(sample.radius_arcsec for sample in context.config.samples.values())
-    _check_radius(widest, max(partition.order for partition in in_order))
     tasks = []
     for partition, receipt in partitions.items():
-        near = neighbours(partition, in_order, 2 * widest)
-        around = (partition, *same_order_neighbours(partition))
-        plans, used = [], []
-        for name, settings in context.config.samples.items():
-            touched = [k for k, each in enumerate(occupied.get(name, [])) if touching(each, around)]
-            plans.append(
-                SamplePlan(
-                    name,
-                    settings.radius_arcsec,
-                    settings.exclude,
-                    tuple(staged[name][k] for k in touched) if name in staged else None,
-                )
-            )
-            used.append([read[name].receipts[k].fingerprint for k in touched])
-        made_of = [partitions[other].fingerprint for other in near]
-        samples = {name: settings_of(each) for name, each in context.config.samples.items()}
+        plans, used = _plans(context, sources, partition)
+        # A label a radius outside may have its nearest source a radius further.
+        touched = sky.touching(stretches_around(partition, 2 * widest, BORDER_DEPTH))
+        near = tuple(in_order[k] for k in touched)
+        made_from = [partitions[other].fingerprint for other in near]
         classes = context.config.train.classes
         tasks.append(
             Task(
                 "match",
                 partition.label,
-                fingerprint(code, receipt.fingerprint, made_of, used, samples, classes),
+                fingerprint(base, made_from, used),
                 match_partition,
-                (context.work, partition, near, tuple(plans), classes),
+                (context.work, partition, near, plans, classes, receipt.rows),
                 receipt.rows,
             )
         )
-    return context.engine.map(tasks)
+    return tasks
 
 
-def _check_radius(radius_arcsec: float, finest: int) -> None:
-    """Refuse a margin wider than the narrowest partition: it would have to look further."""
-    if margin_order(2 * radius_arcsec) < finest:
-        raise PlanError(
-            f"samples are to be matched within {radius_arcsec:g} arcsec, but partitions of order "
-            f"{finest} are too narrow for that; raise ingest.max_rows or lower ingest.max_order"
+def _plans(
+    context: Context, sources: Mapping[str, LabelSource], partition: Partition
+) -> tuple[tuple[SamplePlan, ...], list[list[object]]]:
+    """Choose the labels of each sample near a partition; say what a fingerprint needs of them."""
+    plans, used = [], []
+    for name, settings in context.config.samples.items():
+        labels: Labels | None = None
+        if name in sources:
+            around = stretches_around(partition, settings.radius_arcsec, BORDER_DEPTH)
+            labels, made_from = sources[name].near(around)
+            used.append(made_from)
+        plans.append(
+            SamplePlan(name, settings.radius_arcsec, settings.match, settings.exclude, labels)
         )
-
-
-def match_partition(
-    work: WorkDirectory,
-    partition: Partition,
-    near: tuple[Partition, ...],
-    plans: tuple[SamplePlan, ...],
-    classes: tuple[str, ...],
-) -> Made:
-    """Match all samples to one partition and publish what was found."""
-    own = HatsCatalogue(work.catalogue).read(partition)
-    matched: dict[str, pa.Table] = {}
-    paths, rows = [], {}
-    for plan in plans:
-        if plan.chunks is None:
-            found = _own_labels(own, classes)
-        else:
-            sources = _with_margin(work, partition, near, 2 * plan.radius_arcsec, own)
-            found = _pairs(partition, sources, plan)
-        for other in plan.exclude:
-            taken = pc.is_in(found[NAME], value_set=matched[other][NAME].combine_chunks())
-            found = found.filter(pc.invert(taken))
-        matched[plan.name] = found
-        rows[plan.name] = found.num_rows
-        store = HatsCatalogue(work.sample(plan.name))
-        if found.num_rows:
-            paths.append(store.write(partition, found))
-        else:
-            store.path(partition).unlink(missing_ok=True)
-    return Made(own.num_rows, tuple(paths), {"matched": rows})
-
-
-def _own_labels(own: pa.Table, classes: tuple[str, ...]) -> pa.Table:
-    """Take the labels that stand in the catalogue itself."""
-    chosen = own.filter(pc.is_in(own[LABEL], value_set=pa.array(classes, pa.string())))
-    redshift = (
-        chosen[REDSHIFT]
-        if REDSHIFT in own.column_names
-        else pa.nulls(chosen.num_rows, pa.float32())
-    )
-    return pa.table(
-        {
-            SPATIAL_INDEX: chosen[SPATIAL_INDEX],
-            NAME: chosen[NAME],
-            RA: chosen[RA],
-            DEC: chosen[DEC],
-            LABEL: chosen[LABEL],
-            REDSHIFT: redshift,
-            LABEL_NAME: chosen[NAME],
-            SEPARATION: pa.array(np.zeros(chosen.num_rows), pa.float32()),
-        }
-    )
-
-
-def _with_margin(
-    work: WorkDirectory,
-    partition: Partition,
-    near: tuple[Partition, ...],
-    margin_arcsec: float,
-    own: pa.Table,
-) -> pa.Table:
-    """Join a partition's positions and those just outside it, in the order of the sky."""
-    columns = [SPATIAL_INDEX, NAME, RA, DEC]
-    outside = []
-    for other in near:
-        table = HatsCatalogue(work.catalogue).read(other, columns)
-        close = near_partition(partition, table[SPATIAL_INDEX].to_numpy(), margin_arcsec)
-        outside.append(table.filter(pa.array(close)))
-    joined = pa.concat_tables([own.select(columns), *outside])
-    return joined.sort_by([(SPATIAL_INDEX, "ascending"), (NAME, "ascending")])
-
-
-def _pairs(partition: Partition, sources: pa.Table, plan: SamplePlan) -> pa.Table:
-    labels = _labels_near(partition, plan)
-    first, second, separation = mutual_nearest(
-        sources[RA].to_numpy(),
-        sources[DEC].to_numpy(),
-        labels[RA].to_numpy(),
-        labels[DEC].to_numpy(),
-        plan.radius_arcsec,
-    )
-    inside = np.flatnonzero(partition.contains(sources[SPATIAL_INDEX].to_numpy()[first]))
-    inside = inside[np.argsort(first[inside], kind="stable")]
-    own, theirs = sources.take(first[inside]), labels.take(second[inside])
-    return pa.table(
-        {
-            SPATIAL_INDEX: own[SPATIAL_INDEX],
-            NAME: own[NAME],
-            RA: own[RA],
-            DEC: own[DEC],
-            LABEL: theirs[LABEL],
-            REDSHIFT: theirs[REDSHIFT],
-            LABEL_NAME: theirs[NAME],
-            SEPARATION: pa.array(separation[inside], pa.float32()),
-        }
-    )
-
-
-def _labels_near(partition: Partition, plan: SamplePlan) -> pa.Table:
-    """Read the labels in and just outside a partition, sorted whatever chunks they came from."""
-    columns = [SPATIAL_INDEX, NAME, RA, DEC, LABEL, REDSHIFT]
-    parts = [_EMPTY_LABELS]
-    around = (partition, *same_order_neighbours(partition))
-    for chunk in plan.chunks or ():
-        for pixel in around:
-            table = chunk.read(pixel.first_index, pixel.last_index)
-            index = table[SPATIAL_INDEX].to_numpy()
-            table = table.filter(pa.array(near_partition(partition, index, plan.radius_arcsec)))
-            if REDSHIFT not in table.column_names:
-                nothing = pa.nulls(table.num_rows, pa.float32())
-                table = table.append_column(REDSHIFT, nothing)
-            parts.append(table.select(columns).cast(_EMPTY_LABELS.schema))
-    return pa.concat_tables(parts).sort_by([(SPATIAL_INDEX, "ascending"), (NAME, "ascending")])
-
-
-_EMPTY_LABELS = pa.schema(
-    {
-        SPATIAL_INDEX: pa.int64(),
-        NAME: pa.string(),
-        RA: pa.float64(),
-        DEC: pa.float64(),
-        LABEL: pa.string(),
-        REDSHIFT: pa.float32(),
-    }
-).empty_table()
+    return tuple(plans), used
 
 
 def _finish_sample(context: Context, name: str, written: Mapped) -> None:
@@ -343,12 +241,19 @@ def _finish_sample(context: Context, name: str, written: Mapped) -> None:
     store.finish(name, [(partition, count) for partition, count in rows if count])
 
 
-def _sum_up(context: Context, wanted: str, read: Mapping[str, Mapped], written: Mapped) -> None:
+def _sum_up(
+    context: Context,
+    wanted: str,
+    read: Mapping[str, Mapped],
+    ready: Mapping[str, HatsFolder],
+    written: Mapped,
+) -> None:
     matched = {
         name: sum(int(receipt.facts["matched"][name]) for receipt in written.receipts)
         for name in context.samples
     }
     cuts = {name: cut_rows(total_cuts(mapped.receipts)) for name, mapped in read.items()}
+    cuts |= {name: cut_rows(_hats_cuts(name, each, written)) for name, each in ready.items()}
     seconds = [r.seconds for mapped in (*read.values(), written) for r in mapped.receipts]
     facts = {
         "asked": match_settings(context),
@@ -360,3 +265,12 @@ def _sum_up(context: Context, wanted: str, read: Mapping[str, Mapped], written: 
     rows = sum(receipt.rows for receipt in written.receipts)
     receipt = Receipt("match", SUMMARY, wanted, rows, written.seconds, {}, facts)
     write_receipt(context.work.receipts, receipt)
+
+
+def _hats_cuts(name: str, catalogue: HatsFolder, written: Mapped) -> tuple[CutCount, ...]:
+    """Sum up the labels of a HATS catalogue; those of other parts of the sky were not looked at."""
+    parts = [[CutCount(*cut) for cut in r.facts["cuts"][name]] for r in written.receipts]
+    counts = added(parts)
+    inside = counts[0].rows_in if counts else 0
+    reason = "in none of the partitions of the catalogue, or ra or dec is missing"
+    return (CutCount("sky", reason, catalogue.rows, catalogue.rows - inside), *counts)
