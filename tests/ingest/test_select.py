@@ -71,6 +71,8 @@ def test_the_limit_is_inclusive_in_the_precision_of_the_column():
         ("<", 4, ["a", "c", "e"]),
         ("<=", 4.0, ["a", "b", "c", "e"]),
         ("in", (0, 4), ["a", "b", "c", "e"]),
+        ("bits_clear", 4 + 8, ["a", "c", "e"]),
+        ("bits_clear", 3, ["a", "b", "c", "e"]),
     ],
 )
 def test_operators(op, value, names):
@@ -97,6 +99,8 @@ def test_labels():
 def test_a_value_of_the_wrong_kind_is_the_users_error():
     with pytest.raises(InputError, match=r"ZWARNING.*'zero'.*int32"):
         select(sample(), [column_cut("warning", "ZWARNING", "==", "zero")])
+    with pytest.raises(InputError, match=r"bits.*mag_r.*float"):
+        select(sample(), [column_cut("bits", "mag_r", "bits_clear", 1)])
     with pytest.raises(InputError, match=r"NQ"):
         select(sample(), [column_cut("quality", "NQ", ">", 2)])
 

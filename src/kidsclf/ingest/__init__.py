@@ -1,7 +1,7 @@
 """Which sources are taken and what is cut round them: pure functions of tables and arrays."""
 
 from kidsclf.ingest.crossmatch import mutual_nearest
-from kidsclf.ingest.duplicates import drop_duplicates
+from kidsclf.ingest.duplicates import DuplicateRule, doubled_rows
 from kidsclf.ingest.select import (
     Cut,
     all_bands_measured,
@@ -13,15 +13,16 @@ from kidsclf.ingest.select import (
     select,
     survey_cut,
 )
-from kidsclf.ingest.stamps import choose_tile, cut_stamps
+from kidsclf.ingest.stamps import DeepestTile, cut_stamps
 
 __all__ = [
     "Cut",
+    "DeepestTile",
+    "DuplicateRule",
     "all_bands_measured",
-    "choose_tile",
     "column_cut",
     "cut_stamps",
-    "drop_duplicates",
+    "doubled_rows",
     "finite_coordinates",
     "gaia_motion",
     "has_label",

@@ -59,7 +59,8 @@ def select(table: pa.Table, cuts: Sequence[Cut]) -> tuple[pa.Table, tuple[CutCou
     for cut in cuts:
         keep = cut.keep(table)
         counts.append(CutCount(cut.step, cut.reason, len(keep), int((~keep).sum())))
-        table = table.filter(pa.array(keep))
+        if not keep.all():
+            table = table.filter(pa.array(keep))
     return table, tuple(counts)
 
 
@@ -109,7 +110,8 @@ def column_cut(name: str, column: str, op: str, value: Value) -> Cut:
     name : str
         What the selection is called in the cut flow.
     op : str
-        One of ``== != < <= > >= in``. Texts are compared without the blanks around them.
+        One of ``== != < <= > >= in``, or ``bits_clear``: none of the bits of ``value`` is set,
+        for columns of flags. Texts are compared without the blanks around them.
     """
 
     def keep(table: pa.Table) -> NDArray[np.bool_]:
@@ -122,7 +124,7 @@ def column_cut(name: str, column: str, op: str, value: Value) -> Cut:
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise InputError(
                 f"the selection {name!r} compares column {column} with {value!r} but it holds "
-                f"{values.type}; correct the value in the column map"
+                f"{values.type}; correct the value of the selection"
             ) from error
         if pa.types.is_floating(values.type):
             held = pc.and_kleene(held, pc.invert(pc.is_nan(values)))
@@ -134,6 +136,9 @@ def column_cut(name: str, column: str, op: str, value: Value) -> Cut:
 def _compare(values: pa.Array, op: str, value: Value) -> pa.Array:
     if isinstance(value, tuple):
         return pc.is_in(values, value_set=pa.array(list(value)).cast(values.type))
+    if op == "bits_clear":
+        bits = pa.scalar(value, pa.int64())
+        return pc.equal(pc.bit_wise_and(values.cast(pa.int64()), bits), 0)
     return _COMPARISONS[op](values, pa.scalar(value))
 
 
@@ -166,11 +171,11 @@ def gaia_motion(columns: Sequence[str] = GAIA_MOTION_COLUMNS) -> Cut:
 
 
 def survey_cut(name: str, columns: Sequence[str], op: str, value: Value | None) -> Cut:
-    """Make the cut that a column map's rule asks for."""
+    """Make the cut that a rule of a column map or of ``[[ingest.cuts]]`` asks for."""
     if op == "gaia_motion":
         cut = gaia_motion(columns)
         return Cut(name, cut.reason, cut.keep)
-    assert value is not None  # noqa: S101 - the column map has made sure of it
+    assert value is not None  # noqa: S101 - the rule has made sure of it
     return column_cut(name, columns[0], op, value)
 
 

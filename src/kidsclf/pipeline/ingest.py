@@ -1,11 +1,16 @@
-"""Stage ``ingest``: survey catalogues to a HATS catalogue, split where the sky is crowded."""
+"""Stage ``ingest``: survey catalogues to a HATS catalogue, split where the sky is crowded.
 
-import shutil
+Chunks are read, selected and staged; their counts by pixel, which stay, say how the sky is split
+and which chunks a partition is made of. So files that are added later are read alone, with those
+that share a partition with them, and all other partitions stay as they are.
+"""
+
+from dataclasses import replace
 
 import pyarrow as pa
 
 from kidsclf.errors import InputError, StoreError
-from kidsclf.ingest.duplicates import SAME_PLACE_ARCSEC, doubled_rows, duplicates_cut
+from kidsclf.ingest.duplicates import DuplicateRule, doubled_rows, duplicates_cut
 from kidsclf.ingest.select import Cut, all_bands_measured, magnitude_limit
 from kidsclf.pipeline.context import (
     SUMMARY,
@@ -14,24 +19,33 @@ from kidsclf.pipeline.context import (
     code_fingerprint,
     ingest_settings,
 )
-from kidsclf.pipeline.mapping import Made, Mapped, Task
+from kidsclf.pipeline.mapping import Made, Mapped, Task, made_as
 from kidsclf.pipeline.reading import (
+    FILE,
+    PlannedChunk,
     Reading,
+    count_chunk,
     count_order,
     cut_rows,
     longest_name,
-    reading_tasks,
+    plan_reading,
+    rule_cuts,
+    stage_chunk,
     survey_cuts,
     total_cuts,
 )
-from kidsclf.schema import SPATIAL_INDEX, CutCount
-from kidsclf.sky.margin import near_partition, same_order_neighbours
+from kidsclf.places import remove_tree
+from kidsclf.schema import SPATIAL_INDEX, CutCount, canonical_names
+from kidsclf.sky.borders import check_margin
 from kidsclf.sky.partition import Partition
 from kidsclf.sky.split import PixelCounts, split_sky
 from kidsclf.store.catalogue import HatsCatalogue, sort_rows
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.receipts import Receipt, fingerprint, is_finished, write_receipt
-from kidsclf.store.staging import OCCUPANCY_ORDER, StagedChunk, concatenate, gather, touching
+from kidsclf.store.staging import StagedChunk, chunks_of, gather
+
+_READ = "ingest.read"
+_AGAIN = "ingest.again"
 
 
 def run(context: Context) -> StageOutcome:
@@ -46,36 +60,60 @@ def run(context: Context) -> StageOutcome:
     StoreError
         When rows were lost or doubled.
     """
-    folder = context.work.staging / "catalogue"
-    reading = Reading(
-        context.survey, _cuts(context), context.config.ingest.keep_columns, count_order(context)
+    work = context.work
+    folder = work.staging / "catalogue"
+    planned = plan_reading(
+        context,
+        context.config.survey.catalogue,
+        _reading(context),
+        folder,
+        work.receipts / _READ,
     )
-    chunks = reading_tasks(context, "ingest.read", context.config.survey.catalogue, reading, folder)
     wanted = fingerprint(
         code_fingerprint("store"),
-        [task.fingerprint for task in chunks],
-        context.config.ingest.max_rows,
-        context.config.ingest.max_order,
+        sorted(chunk.fingerprint for chunk in planned),
+        _split_settings(context),
     )
     kept = _finished(context, wanted)
     if kept is not None:
         context.engine.tell_kept("ingest", kept.tasks)
         return kept
-    read = context.engine.map(chunks)
-    written = _split(context, read, [task.fingerprint for task in chunks])
-    cuts = _cut_flow(read, written)
+    read = context.engine.map([chunk.task(_READ, count_chunk) for chunk in planned])
+    were_read = {receipt.task for receipt in read.receipts}
+    planned = tuple(chunk for chunk in planned if chunk.name in were_read)
+    tasks, parts = _partition_tasks(context, read, planned)
+    again = _read_again(context, read, planned, tasks, parts)
+    written = context.engine.map(tasks)
+    cuts = [*total_cuts(read.receipts), *_left_out(written), *total_cuts(written.receipts)]
     _check_rows(read, written, cuts)
-    HatsCatalogue(context.work.catalogue).finish(
+    HatsCatalogue(work.catalogue).finish(
         "catalog", [(Partition.parse(receipt.task), receipt.rows) for receipt in written.receipts]
     )
-    _sum_up(context, wanted, read, written, cuts)
-    shutil.rmtree(folder, ignore_errors=True)
-    return StageOutcome.of("ingest", read, written, rows=sum(r.rows for r in read.receipts))
+    _sum_up(context, made_as(wanted, read, written), read, written, cuts)
+    remove_tree(folder)
+    rows = sum(receipt.rows for receipt in read.receipts)
+    return StageOutcome.of("ingest", read, again, written, rows=rows)
+
+
+def _reading(context: Context) -> Reading:
+    settings, duplicates = context.config.ingest, context.config.ingest.duplicates
+    canonical = canonical_names(context.survey.bands)
+    of_cuts = (column for rule in settings.cuts for column in rule.columns)
+    tile = (duplicates.tile_column,) if duplicates.tile_column is not None else ()
+    return Reading(
+        context.survey,
+        _cuts(context),
+        tuple(dict.fromkeys((*settings.keep_columns, *tile))),
+        count_order(context),
+        tuple(dict.fromkeys(column for column in of_cuts if column not in canonical)),
+        duplicates.radius_arcsec,
+        tell_files=duplicates.by == "position" and not tile,
+    )
 
 
 def _cuts(context: Context) -> tuple[Cut, ...]:
     settings = context.config.ingest
-    cuts = list(survey_cuts(context.survey))
+    cuts = [*survey_cuts(context.survey), *rule_cuts(settings.cuts)]
     required = settings.require_bands if settings.require_bands is not None else context.bands
     unknown = [band for band in required if band not in context.bands]
     if unknown:
@@ -88,6 +126,11 @@ def _cuts(context: Context) -> tuple[Cut, ...]:
     if settings.magnitude_limit is not None and context.survey.reference_band is not None:
         cuts.append(magnitude_limit(context.survey.reference_band, settings.magnitude_limit))
     return tuple(cuts)
+
+
+def _split_settings(context: Context) -> list[object]:
+    settings = context.config.ingest
+    return [settings.max_rows, settings.max_order, settings.duplicates.model_dump()]
 
 
 def _finished(context: Context, wanted: str) -> StageOutcome | None:
@@ -107,66 +150,103 @@ def _finished(context: Context, wanted: str) -> StageOutcome | None:
     )
 
 
-def _split(context: Context, read: Mapped, chunk_fingerprints: list[str]) -> Mapped:
-    order = count_order(context)
-    staged = [
-        StagedChunk.at(context.work.staging / "catalogue", receipt.task)
-        for receipt in read.receipts
-    ]
-    counts, occupied = PixelCounts.merge([], order), []
-    for chunk in staged:
-        of_chunk = chunk.read_counts(order)
-        counts = PixelCounts.merge([counts, of_chunk], order)
-        occupied.append(of_chunk.coarsened(OCCUPANCY_ORDER))
-    settings = context.config.ingest
-    split = split_sky(counts.coarsened(settings.max_order), settings.max_rows)
+def _partition_tasks(
+    context: Context, read: Mapped, planned: tuple[PlannedChunk, ...]
+) -> tuple[list[Task], tuple[tuple[int, ...], ...]]:
+    """Split the sky; plan one task a partition, and say which chunks each is made of."""
+    order, settings = count_order(context), context.config.ingest
+    check_margin(order, settings.duplicates.radius_arcsec)
+    counts = [chunk.staged.read_counts(order) for chunk in planned]
+    split = split_sky(
+        PixelCounts.merge(counts, order).coarsened(settings.max_order), settings.max_rows
+    )
     if not split:
         raise InputError(_nothing_left(read))
+    parts = chunks_of(
+        [partition for partition, _ in split], [each.pixels for each in counts], order
+    )
+    rule, left_out = _duplicate_rule(context)
     code = code_fingerprint("ingest", "sky", "store")
-    tasks = []
-    for partition, rows in split:
-        around = (partition, *same_order_neighbours(partition))
-        parts = [k for k, of_chunk in enumerate(occupied) if touching(of_chunk, around)]
-        tasks.append(
-            Task(
-                "ingest",
-                partition.label,
-                fingerprint(code, [chunk_fingerprints[k] for k in parts]),
-                write_partition,
-                (
-                    context.work,
-                    partition,
-                    tuple(staged[k] for k in parts),
-                    context.survey.reference_band,
-                ),
-                rows,
-            )
+    tasks = [
+        Task(
+            "ingest",
+            partition.label,
+            # The order of the files changes no row.
+            fingerprint(
+                code,
+                settings.duplicates.model_dump(),
+                sorted(planned[k].fingerprint for k in chunks),
+            ),
+            write_partition,
+            (context.work, partition, tuple(planned[k].staged for k in chunks), rule, left_out),
+            rows,
         )
-    return context.engine.map(tasks)
+        for (partition, rows), chunks in zip(split, parts, strict=True)
+    ]
+    return tasks, parts
+
+
+def _duplicate_rule(context: Context) -> tuple[DuplicateRule, tuple[str, ...]]:
+    """Give the rule of duplicates, and the columns that are staged for it alone."""
+    settings = context.config.ingest
+    column = None
+    if settings.duplicates.by == "position":
+        column = settings.duplicates.tile_column or FILE
+    rule = DuplicateRule(
+        settings.duplicates.by,
+        settings.duplicates.radius_arcsec,
+        context.survey.reference_band,
+        column,
+    )
+    return rule, (column,) if column is not None and column not in settings.keep_columns else ()
+
+
+def _read_again(
+    context: Context,
+    read: Mapped,
+    planned: tuple[PlannedChunk, ...],
+    tasks: list[Task],
+    parts: tuple[tuple[int, ...], ...],
+) -> Mapped:
+    """Stage anew what an earlier run has read, where partitions made of it are to be written."""
+    if not read.skipped:
+        return Mapped((), 0, 0.0)
+    work = context.work
+    needed = {
+        chunk
+        for task, chunks in zip(tasks, parts, strict=True)
+        if is_finished(work.receipts, work.root, "ingest", task.name, task.fingerprint) is None
+        for chunk in chunks
+    }
+    lost = [planned[k] for k in sorted(needed) if not planned[k].staged.rows.exists()]
+    again = [chunk.task(_AGAIN, stage_chunk) for chunk in lost]
+    return context.engine.map([replace(task, essential=True) for task in again])
 
 
 def write_partition(
     work: WorkDirectory,
     partition: Partition,
     chunks: tuple[StagedChunk, ...],
-    reference_band: str | None,
+    rule: DuplicateRule,
+    left_out: tuple[str, ...],
 ) -> Made:
     """Gather a partition from the staged chunks and publish it."""
-    own = gather(chunks, partition)
-    parts = [own]
-    for other in same_order_neighbours(partition):
-        table = gather(chunks, other)
-        close = near_partition(partition, table[SPATIAL_INDEX].to_numpy(), SAME_PLACE_ARCSEC)
-        parts.append(table.filter(pa.array(close)))
-    doubled = doubled_rows(concatenate(parts), reference_band)[: own.num_rows]
-    doubles = duplicates_cut(doubled)
-    table = sort_rows(own.filter(pa.array(~doubled)))
+    table = gather(chunks, partition)
+    doubled = doubled_rows(table, rule)
+    inside = partition.contains(table[SPATIAL_INDEX].to_numpy())
+    doubles = duplicates_cut(doubled[inside], rule)
+    table = sort_rows(table.drop_columns(left_out).filter(pa.array(inside & ~doubled)))
     path = HatsCatalogue(work.catalogue).write(partition, table)
-    facts = {
-        "cuts": cut_rows([doubles]),
-        "name_bytes": longest_name(table),
-    }
+    facts = {"cuts": cut_rows([doubles]), "name_bytes": longest_name(table)}
     return Made(table.num_rows, (path,), facts)
+
+
+def _left_out(written: Mapped) -> list[CutCount]:
+    """Count the rows of partitions that were put in quarantine."""
+    rows = sum(each.rows for each in written.quarantined)
+    kept = sum(receipt.facts["cuts"][0][2] for receipt in written.receipts)
+    reason = "their partition killed every worker; see the folder quarantine"
+    return [CutCount("partitions", reason, rows + kept, rows)] if rows else []
 
 
 def _nothing_left(read: Mapped) -> str:
@@ -178,10 +258,6 @@ def _nothing_left(read: Mapped) -> str:
         f"the survey's catalogue was read for sources to classify, but of {total} rows none is "
         f"left ({steps}); loosen [ingest] or give other files"
     )
-
-
-def _cut_flow(read: Mapped, written: Mapped) -> list[CutCount]:
-    return [*total_cuts(read.receipts), *total_cuts(written.receipts)]
 
 
 def _check_rows(read: Mapped, written: Mapped, cuts: list[CutCount]) -> None:
