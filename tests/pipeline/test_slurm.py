@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -15,9 +15,9 @@ from work_directories import COMMAND, science_of
 
 from kidsclf.cluster.open import open_cluster
 from kidsclf.config import ClusterSettings, SlurmSettings
+from kidsclf.errors import ClusterError
 
 pytestmark = pytest.mark.slurm
-
 SCRIPT = Path(__file__).resolve().parents[1] / "tools" / "slurm_single_node.sh"
 MEMORY_GIB = 2.0
 
@@ -136,7 +136,8 @@ def test_a_queue_that_is_full_is_not_waited_for_for_ever(small_survey, command, 
         )
         assert done.code == 5
         (sentence,) = done.err.splitlines()
-        assert "2 workers were asked for through slurm, but none came in 3 s" in sentence
+        assert "2 workers were asked for through slurm, but none came in 3 s (job " in sentence
+        assert "PENDING (Resources)" in sentence or "PENDING (Priority)" in sentence
         assert "cluster.slurm.start_timeout_seconds" in sentence
         assert settles(blocker)
     finally:
@@ -183,4 +184,104 @@ def test_traffic_is_encrypted_and_certificates_are_private(tmp_path):
             if each.status == psutil.CONN_LISTEN and each.laddr.port == port
         ]
         assert listening == ["127.0.0.1"]
+    assert settles()
+
+
+def settings_for(workers: int, **slurm: object) -> ClusterSettings:
+    """Ask for workers of one core."""
+    return ClusterSettings(
+        kind="slurm",
+        workers=workers,
+        memory_gib_per_worker=MEMORY_GIB,
+        dashboard_port=0,
+        slurm=SlurmSettings(start_timeout_seconds=120, **slurm),
+    )
+
+
+def noting(path: Path, seconds: float) -> Callable[[int], int]:
+    """Give a task that says in a file that it begins, and returns the number of its job."""
+
+    # Local, so that it travels whole: workers have no module of this name.
+    def note(number: int) -> int:
+        with path.open("a") as file:
+            file.write(f"{number}\n")
+        time.sleep(seconds)
+        return int(os.environ["SLURM_JOB_ID"])
+
+    return note
+
+
+def suspicions(client: Client) -> int:
+    """Count how often a task was thought to have killed its worker."""
+    return client.run_on_scheduler(
+        lambda dask_scheduler: sum(p.suspicious for p in dask_scheduler.task_prefixes.values())
+    )
+
+
+def test_a_cancelled_job_finishes_its_task_and_is_replaced(tmp_path):
+    asked = open_cluster(
+        settings_for(2), scratch=tmp_path / "work/scratch", logs=tmp_path / "logs", environment={}
+    )
+    notes = tmp_path / "notes"
+    with asked as client:
+        client.wait_for_workers(2, timeout=120)
+        futures = client.map(noting(notes, 3.0), range(16))
+        while not notes.exists() or len(notes.read_text().split()) < 2:
+            time.sleep(0.05)
+        cancelled, kept = queue()
+        subprocess.run(["scancel", cancelled], check=True)
+        jobs = client.gather(futures)
+        assert sorted(map(int, notes.read_text().split())) == list(range(16))  # none done twice
+        assert suspicions(client) == 0
+        assert int(cancelled) in jobs  # it has finished what it had begun
+        assert len(set(jobs)) == 3  # and another came in its place
+        assert int(kept) in jobs
+    assert settles()
+
+
+def test_a_worker_leaves_before_its_walltime_and_is_replaced(tmp_path):
+    asked = open_cluster(
+        settings_for(1, walltime="00:01:00"),
+        scratch=tmp_path / "work/scratch",
+        logs=tmp_path / "logs",
+        environment={},
+    )
+    notes = tmp_path / "notes"
+    with asked as client:
+        futures = client.map(noting(notes, 2.0), range(25))
+        jobs = client.gather(futures)
+        assert sorted(map(int, notes.read_text().split())) == list(range(25))
+        assert suspicions(client) == 0
+        assert len(set(jobs)) > 1
+    assert settles()
+    assert "DUE TO TIME LIMIT" not in "".join(
+        path.read_text() for path in (tmp_path / "logs").glob("*.err")
+    )
+
+
+def test_jobs_that_end_at_once_are_not_waited_for(tmp_path):
+    broken = settings_for(2, job_script_prologue=("echo no such module: gcc >&2", "exit 3"))
+    asked = open_cluster(
+        broken, scratch=tmp_path / "work/scratch", logs=tmp_path / "logs", environment={}
+    )
+    with pytest.raises(ClusterError) as error, asked:
+        pytest.fail("opened")
+    said = str(error.value)
+    assert "2 workers were asked for through slurm, but all jobs ended before a worker came" in said
+    assert "ends with: no such module: gcc" in said
+    assert settles()
+
+
+def test_workers_that_cannot_import_the_package_are_named(tmp_path):
+    (tmp_path / "other/kidsclf").mkdir(parents=True)
+    (tmp_path / "other/kidsclf/__init__.py").write_text("raise ImportError('of another site')")
+    prologue = (f"export PYTHONPATH={tmp_path}/other",)
+    asked = open_cluster(
+        settings_for(1, job_script_prologue=prologue),
+        scratch=tmp_path / "work/scratch",
+        logs=tmp_path / "logs",
+        environment={},
+    )
+    with pytest.raises(ClusterError, match=r"have to import kidsclf .* of another site"), asked:
+        pytest.fail("opened")
     assert settles()

@@ -3,30 +3,33 @@
 Schedulers and dashboards of ``local`` and ``cuda`` listen on loopback only.
 """
 
-import importlib
 import logging
 import multiprocessing
-import shlex
-import shutil
+import pkgutil
 import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster, Security, Worker, WorkerPlugin
+from distributed import Client, Worker, WorkerPlugin
 
+from kidsclf import __version__
+from kidsclf.cluster.leaving import LeavesInGoodOrder, PassesTheWordOn
+from kidsclf.cluster.local import cuda_cluster, local_cluster
+from kidsclf.cluster.security import DASHBOARD_OPTIONS
+from kidsclf.cluster.sky_map import SKY_PAGE, show_sky
+from kidsclf.cluster.slurm import await_first_job, lifetime_seconds, slurm_cluster
 from kidsclf.config import ClusterSettings
 from kidsclf.errors import ClusterError
 
 KINDS = ("local", "cuda", "slurm")
-_LOOPBACK = "127.0.0.1"
 _CLOSE_SECONDS = 20.0
 _CONNECT_SECONDS = 10.0
+_LOCAL_START_SECONDS = 120.0
+_STAGGER = 0.1
+"""Workers leave up to this fraction of their lifetime early, lest all go at once."""
 
 
 def check_kind(settings: ClusterSettings) -> None:
@@ -69,32 +72,61 @@ def open_cluster(
     ------
     ClusterError
         When the kind is unknown, a package or a GPU is missing, the scheduler cannot be reached,
-        no node can serve the request or no worker comes.
+        no node can serve the request, no worker comes, or workers have another kidsclf.
     """
     check_kind(settings)
-    options = {
-        "distributed.nanny.environ": dict(environment),
-        "distributed.worker.memory.pause": 0.9,
-        "distributed.worker.memory.terminate": 0.98,
-    }
-    with dask.config.set(options):
+    with dask.config.set(_options(settings, environment)):
         if "://" in settings.kind:
             with _connect(settings.kind) as client:
                 yield client
             return
-        dask.config.set({"distributed.dashboard.link": f"http://{_LOOPBACK}:{{port}}/status"})
         if settings.kind == "slurm":
-            cluster = _slurm(settings, scratch, logs, environment)
+            cluster = slurm_cluster(settings, scratch, logs, environment)
         else:
-            cluster = {"local": _local, "cuda": _cuda}[settings.kind](settings, scratch)
+            cluster = {"local": local_cluster, "cuda": cuda_cluster}[settings.kind](
+                settings, scratch
+            )
         client = Client(cluster)
         try:
-            if settings.kind != "slurm":
-                client.register_plugin(_InTheClientsTerminal())
-            _await_workers(client, settings, logs)
+            _await_workers(client, cluster, settings, logs)
+            check_packages(client)
+            _instruct(client, cluster, settings)
             yield client
         finally:
             _close(client, cluster)
+
+
+def sky_link(dashboard: str) -> str:
+    """Give the address of the map of the sky beside that of the dashboard."""
+    return f"{dashboard.rpartition('/')[0]}{SKY_PAGE}"
+
+
+def _options(settings: ClusterSettings, environment: Mapping[str, str]) -> dict[str, Any]:
+    if settings.kind == "slurm":
+        patience = settings.slurm.start_timeout_seconds
+    else:
+        patience = _LOCAL_START_SECONDS
+    return {
+        **DASHBOARD_OPTIONS,
+        "distributed.nanny.environ": dict(environment),
+        # A worker holds one task. So one that is full has nothing to wait for; and when a worker
+        # dies, the task that killed it is the only one to be blamed.
+        "distributed.worker.memory.pause": False,
+        "distributed.worker.memory.terminate": 0.98,
+        "distributed.scheduler.worker-saturation": 1.0,
+        "distributed.scheduler.no-workers-timeout": f"{patience}s",
+    }
+
+
+def _instruct(client: Client, cluster: Any, settings: ClusterSettings) -> None:
+    """Tell workers, those to come too, how to behave; let the scheduler keep the map of the sky."""
+    if settings.kind == "slurm":
+        lifetime = lifetime_seconds(settings)
+        client.register_plugin(LeavesInGoodOrder(lifetime, _STAGGER * lifetime))
+        client.register_plugin(PassesTheWordOn())
+    else:
+        client.register_plugin(_InTheClientsTerminal())
+    cluster.scheduler.loop.add_callback(show_sky, cluster.scheduler)
 
 
 def _close(client: Client, cluster: Any) -> None:
@@ -125,142 +157,6 @@ class _InTheClientsTerminal(WorkerPlugin):  # type: ignore[misc]
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _local(settings: ClusterSettings, scratch: Path) -> Any:
-    return LocalCluster(
-        n_workers=settings.workers,
-        threads_per_worker=1,
-        processes=True,
-        memory_limit=f"{settings.memory_gib_per_worker}GiB",
-        host=_LOOPBACK,
-        dashboard_address=_dashboard(settings),
-        local_directory=str(scratch),
-        silence_logs=logging.CRITICAL,
-    )
-
-
-def _cuda(settings: ClusterSettings, scratch: Path) -> Any:
-    try:
-        dask_cuda = importlib.import_module("dask_cuda")
-        dask_cuda_utils = importlib.import_module("dask_cuda.utils")
-        gpus = dask_cuda_utils.get_n_gpus()
-    except ImportError as error:
-        raise ClusterError(
-            f"--cluster cuda needs the package dask-cuda, but it is not installed ({error}); "
-            f"install kidsclf[gpu], or use --cluster local"
-        ) from error
-    except Exception as error:  # the NVIDIA library has an exception tree of its own
-        raise ClusterError(
-            f"--cluster cuda needs an NVIDIA GPU, but none can be reached ({error}); use --cluster "
-            f"local, or a machine with a GPU and its driver"
-        ) from error
-    if gpus < 1:
-        raise ClusterError(
-            "--cluster cuda needs an NVIDIA GPU, but this machine shows none; use --cluster local"
-        )
-    return dask_cuda.LocalCUDACluster(
-        n_workers=min(settings.workers, gpus),
-        threads_per_worker=1,
-        memory_limit=f"{settings.memory_gib_per_worker}GiB",
-        host=_LOOPBACK,
-        dashboard_address=_dashboard(settings),
-        local_directory=str(scratch),
-    )
-
-
-def _slurm(
-    settings: ClusterSettings, scratch: Path, logs: Path, environment: Mapping[str, str]
-) -> Any:
-    if shutil.which("sbatch") is None:
-        raise ClusterError(
-            "--cluster slurm needs Slurm's command sbatch, but it is not on the PATH; start the "
-            "run where jobs are submitted, or use --cluster local"
-        )
-    jobqueue = importlib.import_module("dask_jobqueue")
-    slurm = settings.slurm
-    directives = list(slurm.job_extra_directives)
-    if slurm.gpus_per_job:
-        directives.append(f"--gres=gpu:{slurm.gpus_per_job}")
-    exports = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
-    logs.mkdir(parents=True, exist_ok=True)
-    cluster = jobqueue.SLURMCluster(
-        queue=slurm.queue,
-        account=slurm.account,
-        walltime=slurm.walltime,
-        cores=1,
-        processes=1,
-        memory=f"{settings.memory_gib_per_worker}GiB",
-        interface=slurm.interface,
-        job_extra_directives=directives,
-        job_script_prologue=[*exports, *slurm.job_script_prologue],
-        local_directory=str(scratch),
-        log_directory=str(logs),
-        python=sys.executable,
-        scheduler_options={"dashboard_address": _dashboard(settings)},
-        worker_extra_args=["--dashboard-address", f"{_LOOPBACK}:0"],
-        security=_certified(scratch / "certificates"),
-        protocol="tls://",
-    )
-    try:
-        _ask_whether_it_can_run(cluster.job_script(), settings)
-    except ClusterError:
-        cluster.close(timeout=_CLOSE_SECONDS)
-        raise
-    # An adaptive cluster submits anew what was cancelled or lost its node; a fixed one would wait.
-    cluster.adapt(minimum=settings.workers, maximum=settings.workers)
-    return cluster
-
-
-def _certified(folder: Path) -> Security:
-    """Make a certificate for this run alone and put it where only its user can read it.
-
-    What travels between hosts is encrypted with it, and only its holders are let in.
-    """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    made = Security.temporary()
-    paths = {}
-    for name, text in (("certificate", made.tls_ca_file), ("key", made.tls_client_key)):
-        path = folder / f"{name}.pem"
-        path.touch(mode=0o600)
-        path.write_text(str(text), encoding="utf-8")
-        paths[name] = str(path)
-    parts = {
-        f"tls_{role}_{part}": paths[name]
-        for role in ("client", "scheduler", "worker")
-        for part, name in (("cert", "certificate"), ("key", "key"))
-    }
-    return Security(require_encryption=True, tls_ca_file=paths["certificate"], **parts)
-
-
-def _ask_whether_it_can_run(job_script: str, settings: ClusterSettings) -> None:
-    """Have Slurm judge the request; dask-jobqueue would wait for a refused job until its timeout.
-
-    Raises
-    ------
-    ClusterError
-        With what Slurm says.
-    """
-    asked = subprocess.run(
-        ["sbatch", "--test-only"], input=job_script, capture_output=True, text=True, check=False
-    )
-    if asked.returncode:
-        said = " ".join(asked.stderr.replace("allocation failure:", "").split())
-        raise ClusterError(
-            f"{settings.workers} Slurm jobs of {settings.memory_gib_per_worker:g} GiB were asked "
-            f"for, but Slurm refuses them ({said}); lower cluster.memory_gib_per_worker or correct "
-            f"[cluster.slurm]"
-        )
-
-
-def _dashboard(settings: ClusterSettings) -> str:
-    """Give the dashboard's address: loopback, on any free port where the wanted one is taken."""
-    with socket.socket() as probe:
-        try:
-            probe.bind((_LOOPBACK, settings.dashboard_port))
-        except OSError:
-            return f"{_LOOPBACK}:0"
-    return f"{_LOOPBACK}:{settings.dashboard_port}"
-
-
 def _connect(address: str) -> Client:
     try:
         client = Client(address, timeout=_CONNECT_SECONDS)
@@ -275,20 +171,41 @@ def _connect(address: str) -> Client:
             f"the scheduler at {address} answers but has no workers; start some with 'dask worker "
             f"{address}' in an environment that holds kidsclf"
         )
+    try:
+        check_packages(client)
+    except ClusterError:
+        client.close()
+        raise
     return client
 
 
-def _await_workers(client: Client, settings: ClusterSettings, logs: Path) -> None:
-    seconds = settings.slurm.start_timeout_seconds if settings.kind == "slurm" else 120.0
+def _await_workers(client: Client, cluster: Any, settings: ClusterSettings, logs: Path) -> None:
+    if settings.kind == "slurm":
+        await_first_job(client, cluster, settings, logs)
+        return
     try:
-        client.wait_for_workers(1, timeout=seconds)
+        client.wait_for_workers(1, timeout=_LOCAL_START_SECONDS)
     except TimeoutError as error:
-        advice = "try again when this machine is less busy"
-        if settings.kind == "slurm":
-            advice = (
-                f"see {logs}, and raise cluster.slurm.start_timeout_seconds where queues are long"
-            )
         raise ClusterError(
             f"{settings.workers} workers were asked for through {settings.kind}, but none came in "
-            f"{seconds:.0f} s; {advice}"
+            f"{_LOCAL_START_SECONDS:.0f} s; try again when this machine is less busy"
         ) from error
+
+
+def check_packages(client: Client) -> None:
+    """Make sure that workers can import kidsclf, and the same version of it.
+
+    Raises
+    ------
+    ClusterError
+    """
+    # A function of the standard library, so that a worker without kidsclf can answer too.
+    said = client.run(pkgutil.resolve_name, "kidsclf:__version__", on_error="return")
+    for worker, answer in said.items():
+        if answer == __version__:
+            continue
+        found = f"it has version {answer}" if isinstance(answer, str) else f"it says: {answer}"
+        raise ClusterError(
+            f"workers have to import kidsclf {__version__} as this program does, but that at "
+            f"{worker} does not ({found}); start workers in the same environment"
+        )

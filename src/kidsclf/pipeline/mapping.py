@@ -5,59 +5,28 @@ the scheduler nor the client grows with the survey.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Literal, Protocol
 
 from distributed import Client, Future, KilledWorker, as_completed, wait
+from distributed.scheduler import NoWorkerError
 
-from kidsclf.errors import ClusterError, KidsclfError
+from kidsclf.cluster.sky_states import TOPIC, cells_of
+from kidsclf.errors import ClusterError, InputError, KidsclfError
+from kidsclf.pipeline.tasks import Made, Mapped, Task, made_as, perform
+from kidsclf.places import is_local
 from kidsclf.store.layout import WorkDirectory
-from kidsclf.store.receipts import Receipt, fingerprint, is_finished, measure, write_receipt
+from kidsclf.store.quarantine import Quarantined, write_quarantined
+from kidsclf.store.receipts import ASKED_AT_ONCE, Receipt, fingerprint, is_finished
+
+__all__ = ["Engine", "Made", "Mapped", "Task", "Watcher", "made_as"]
 
 _TASKS_PER_THREAD = 3
+_COUNT_WORKERS_SECONDS = 5.0
 _PATIENCE_SECONDS = 30.0
 _RESTART_SECONDS = 120
-
-
-@dataclass(frozen=True)
-class Made:
-    """What a task made: rows held, files or folders written, small facts for the client."""
-
-    rows: int
-    outputs: tuple[Path, ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Task:
-    """One call of a module-level function that writes its own outputs."""
-
-    stage: str
-    name: str
-    fingerprint: str
-    work: Callable[..., Made]
-    arguments: tuple[Any, ...]
-    rows: int = 0
-    """Expected rows, for the progress line."""
-    about: str = ""
-    """What the progress line calls it beside the stage: a network, a sample."""
-
-
-@dataclass(frozen=True)
-class Mapped:
-    """Receipts of all tasks, in their order, and how many were new."""
-
-    receipts: tuple[Receipt, ...]
-    done: int
-    seconds: float
-
-    @property
-    def skipped(self) -> int:
-        """Tasks that were finished already."""
-        return len(self.receipts) - self.done
 
 
 class Watcher(Protocol):
@@ -69,6 +38,9 @@ class Watcher(Protocol):
     def advance(self, rows: int) -> None:
         """One more task is finished."""
 
+    def leave_out(self, task: str, reason: str) -> None:
+        """One more task is put in quarantine."""
+
     def finish(self) -> None:
         """The stage is over."""
 
@@ -76,10 +48,17 @@ class Watcher(Protocol):
 class Engine:
     """A Dask client that does tasks and leaves receipts."""
 
-    def __init__(self, client: Client, work: WorkDirectory, watcher: Watcher) -> None:
+    def __init__(
+        self,
+        client: Client,
+        work: WorkDirectory,
+        watcher: Watcher,
+        on_bad_input: Literal["stop", "quarantine"] = "stop",
+    ) -> None:
         self._client = client
         self._work = work
         self._watcher = watcher
+        self._quarantines = on_bad_input == "quarantine"
 
     @property
     def dashboard(self) -> str:
@@ -120,51 +99,83 @@ class Engine:
     def map(self, tasks: Sequence[Task]) -> Mapped:
         """Do the tasks that are not finished; return all receipts in the order of the tasks.
 
+        Where the run puts bad input in quarantine, receipts of such tasks are missing.
+
         Raises
         ------
         KidsclfError
             The first that a task raised; tasks under way are cancelled.
         ClusterError
-            When a task killed every worker that touched it.
+            When a task killed every worker that touched it, or the cluster is lost.
         """
         started = time.perf_counter()
-        receipts: dict[str, Receipt] = {}
-        for task in tasks:
-            kept = is_finished(
-                self._work.receipts, self._work.root, task.stage, task.name, task.fingerprint
-            )
-            if kept is not None:
-                receipts[task.name] = kept
-        todo = [task for task in tasks if task.name not in receipts]
+        kept = {receipt.task: receipt for receipt in self._kept(tasks)}
+        todo = [task for task in tasks if task.name not in kept]
         if tasks:
             title = f"{tasks[0].stage} {tasks[0].about}".strip()
-            rows = sum(task.rows for task in todo)
-            self._watcher.start(title, len(todo), len(receipts), rows)
+            self._watcher.start(title, len(todo), len(kept), sum(task.rows for task in todo))
+            self._tell_scheduler(tasks[0].title, todo, kept)
+        ended: dict[str, Receipt | Quarantined] = dict(kept)
         try:
-            for receipt in self._perform(todo):
-                receipts[receipt.task] = receipt
-                self._watcher.advance(receipt.rows)
+            for task, end in self._perform(todo):
+                ended[task.name] = end
+                self._tell_end(task, end)
         finally:
             self._watcher.finish()
+        ends = [ended[task.name] for task in tasks]
+        left_out = tuple(end for end in ends if isinstance(end, Quarantined))
         return Mapped(
-            tuple(receipts[task.name] for task in tasks),
-            len(todo),
+            tuple(end for end in ends if isinstance(end, Receipt)),
+            len(todo) - len(left_out),
             time.perf_counter() - started,
+            left_out,
         )
 
-    def _perform(self, todo: Sequence[Task]) -> Any:
+    def _tell_scheduler(self, title: str, todo: Sequence[Task], kept: Mapping[str, object]) -> None:
+        """Tell the map of the sky on the dashboard what is to come."""
+        finished = [name.rpartition("@")[2] for name in kept]
+        cells = cells_of([task.label for task in todo], finished)
+        self._client.log_event(TOPIC, {"stage": title, **cells})
+
+    def _tell_end(self, task: Task, end: Receipt | Quarantined) -> None:
+        if isinstance(end, Receipt):
+            self._watcher.advance(end.rows)
+            return
+        self._watcher.leave_out(f"{task.stage} {task.name}", end.reason)
+        self._client.log_event(TOPIC, {"quarantined": task.label})
+
+    def _kept(self, tasks: Sequence[Task]) -> list[Receipt]:
+        """Look which tasks are finished; an object store is asked for several at a time."""
+        work = self._work
+
+        def look(task: Task) -> Receipt | None:
+            return is_finished(work.receipts, work.root, task.stage, task.name, task.fingerprint)
+
+        with ThreadPoolExecutor(1 if is_local(work.root) else ASKED_AT_ONCE) as pool:
+            return [receipt for receipt in pool.map(look, tasks) if receipt is not None]
+
+    def _perform(self, todo: Sequence[Task]) -> Iterator[tuple[Task, Receipt | Quarantined]]:
         waiting = list(reversed(todo))
-        window = max(2, _TASKS_PER_THREAD * max(1, self.workers))
-        running = as_completed([self._submit(waiting.pop()) for _ in todo[:window]])
+        tasks: dict[str, Task] = {}
+        running = as_completed(loop=self._client.loop)
+        room, counted = self._room(), time.monotonic()
         try:
-            for future in running:
-                yield self._result(future)
-                if waiting:
-                    running.add(self._submit(waiting.pop()))
+            while True:
+                while waiting and len(tasks) < room:
+                    future = self._submit(waiting.pop(), tasks)
+                    running.add(future)
+                if not tasks:
+                    return
+                future = next(running)
+                task = tasks.pop(future.key)
+                yield task, self._end_of(task, future)
+                del future  # the scheduler forgets a task only when nobody holds its future
+                if time.monotonic() - counted > _COUNT_WORKERS_SECONDS:  # workers come and go
+                    room, counted = self._room(), time.monotonic()
         except KidsclfError:
             # What is under way cannot be called back: let it end, so that nothing is half-written.
             left = list(running.futures)
-            with suppress(TimeoutError):
+            with suppress(TimeoutError, CancelledError):
                 wait(left, timeout=_PATIENCE_SECONDS)
             self._client.cancel(left, force=True)
             raise
@@ -172,46 +183,51 @@ class Engine:
             self._client.cancel(list(running.futures), force=True)
             raise
 
-    def _submit(self, task: Task) -> Future:
-        return self._client.submit(
-            perform,
-            task,
-            self._work,
-            # Two runs on one scheduler may do the same work for different folders.
-            key=f"{task.stage.replace('.', '_')}-{task.name}-"
-            f"{fingerprint(task.fingerprint, self._work.root)}",
-            pure=False,
-        )
+    def _room(self) -> int:
+        """Say how many tasks may be under way: enough that no worker waits for the client."""
+        return max(2, _TASKS_PER_THREAD * self.workers)
 
-    def _result(self, future: Future) -> Receipt:
+    def _submit(self, task: Task, tasks: dict[str, Task]) -> Future:
+        # Two runs on one scheduler may do the same work for different folders.
+        made_for = fingerprint(task.fingerprint, self._work.root)
+        key = f"{task.title.replace('.', '_')}-{task.label}-{made_for}"
+        tasks[key] = task
+        return self._client.submit(perform, task, self._work, key=key, pure=False)
+
+    def _end_of(self, task: Task, future: Future) -> Receipt | Quarantined:
         try:
             receipt = future.result()
+        except InputError as error:
+            if not self._quarantines or task.essential:
+                raise
+            return self._quarantined(task, str(error))
         except KilledWorker as error:
+            found = (
+                f"task {task.stage} {task.name} killed each of the {error.allowed_failures + 1} "
+                f"workers that touched it"
+            )
+            if self._quarantines and not task.essential:
+                return self._quarantined(task, found)
             raise ClusterError(
-                f"task {future.key} killed every worker that touched it; it may need more memory: "
-                f"raise cluster.memory_gib_per_worker or lower ingest.max_rows"
+                f"{found}; it may need more memory: raise cluster.memory_gib_per_worker or lower "
+                f"ingest.max_rows, or set run.on_bad_input to quarantine to do the rest"
+            ) from error
+        except (CancelledError, NoWorkerError, OSError) as error:
+            raise ClusterError(
+                f"the run needs its scheduler and at least one worker, but they are gone "
+                f"({_in_short(error)}); start the cluster anew and give the same command, which "
+                f"goes on from here"
             ) from error
         assert isinstance(receipt, Receipt)  # noqa: S101  # for the type checker
         return receipt
 
+    def _quarantined(self, task: Task, reason: str) -> Quarantined:
+        record = Quarantined(task.stage, task.name, task.fingerprint, task.rows, reason)
+        write_quarantined(self._work.quarantine, record)
+        return record
 
-def perform(task: Task, work: WorkDirectory) -> Receipt:
-    """Do one task on a worker and leave its receipt."""
-    started = time.perf_counter()
-    try:
-        made = task.work(*task.arguments)
-    except KidsclfError as error:
-        error.add_note(f"while working on {task.stage} {task.name}")
-        raise
-    outputs = {str(path.relative_to(work.root)): measure(path) for path in made.outputs}
-    receipt = Receipt(
-        task.stage,
-        task.name,
-        task.fingerprint,
-        made.rows,
-        time.perf_counter() - started,
-        outputs,
-        made.facts,
-    )
-    write_receipt(work.receipts, receipt)
-    return receipt
+
+def _in_short(error: BaseException) -> str:
+    """Give an error's first line, or its name where it says nothing."""
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,11 +1,53 @@
-"""One line a stage that reads well in a terminal and in a log file."""
+"""How a run goes on: a line a stage for people, or JSON lines for programs."""
 
+import json
 import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TextIO
 
 _LOG_EVERY_SECONDS = 10.0
 _TERMINAL_EVERY_SECONDS = 0.2
 _BAR = 20
+
+
+@dataclass
+class StageProgress:
+    """Counts of the stage under way."""
+
+    stage: str
+    tasks: int
+    skipped: int
+    expected_rows: int
+    started: float
+    done: int = 0
+    left_out: int = 0
+    rows: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the stage began."""
+        return max(1e-9, time.monotonic() - self.started)
+
+    @property
+    def ended(self) -> int:
+        """Tasks that are over, one way or the other."""
+        return self.done + self.left_out
+
+    @property
+    def rows_per_second(self) -> float:
+        """Sources a second so far."""
+        return self.rows / self.seconds
+
+    @property
+    def seconds_left(self) -> float:
+        """What the rest will take at the speed so far; by sources, or by tasks that hold none."""
+        share = (
+            self.rows / self.expected_rows
+            if self.expected_rows
+            else self.ended / max(1, self.tasks)
+        )
+        return self.seconds * (1 / share - 1) if 0 < share < 1 else 0.0
 
 
 class ProgressLine:
@@ -18,55 +60,36 @@ class ProgressLine:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._terminal = stream.isatty()
-        self._stage = ""
-        self._tasks = self._done = self._skipped = self._rows = self._expected = 0
-        self._started = self._written = 0.0
+        self._now: StageProgress | None = None
+        self._written = 0.0
 
     def start(self, stage: str, tasks: int, skipped: int, rows: int) -> None:
         """Begin a stage; ``tasks`` and ``rows`` are those still to do."""
-        self._stage, self._tasks, self._skipped, self._expected = stage, tasks, skipped, rows
-        self._done = self._rows = 0
-        self._started = time.monotonic()
-        self._written = self._started if not self._terminal else 0.0
+        self._now = StageProgress(stage, tasks, skipped, rows, time.monotonic())
+        self._written = 0.0 if self._terminal else self._now.started
 
     def advance(self, rows: int) -> None:
         """One more task is finished."""
-        self._done += 1
-        self._rows += rows
+        if self._now is None:
+            return
+        self._now.done += 1
+        self._now.rows += rows
         pause = _TERMINAL_EVERY_SECONDS if self._terminal else _LOG_EVERY_SECONDS
-        if time.monotonic() - self._written >= pause and self._done < self._tasks:
+        if time.monotonic() - self._written >= pause and self._now.ended < self._now.tasks:
             self._written = time.monotonic()
-            self._write(self._running(), last=False)
+            self._write(_running(self._now), last=False)
+
+    def leave_out(self, task: str, reason: str) -> None:
+        """One more task is put in quarantine."""
+        if self._now is not None:
+            self._now.left_out += 1
+        self._write(f"quarantine         {task}: {reason}", last=True)
 
     def finish(self) -> None:
         """The stage is over."""
-        if not self._stage:
-            return
-        self._write(self._summary(), last=True)
-        self._stage = ""
-
-    def _running(self) -> str:
-        seconds = max(1e-9, time.monotonic() - self._started)
-        rate = self._rows / seconds
-        share = self._rows / self._expected if self._expected else self._done / self._tasks
-        left = seconds * (1 / share - 1) if share else 0.0
-        bar = "=" * int(_BAR * self._done / self._tasks)
-        return (
-            f"{self._stage:<18} [{bar:<{_BAR}}] {self._done}/{self._tasks}"
-            f"  {rate:,.0f} sources/s  {duration(left)} left"
-        )
-
-    def _summary(self) -> str:
-        seconds = time.monotonic() - self._started
-        if not self._tasks:
-            return f"{self._stage:<18} {self._skipped} finished before"
-        kept = f", {self._skipped} finished before" if self._skipped else ""
-        state = "" if self._done == self._tasks else f" of {self._tasks} (stopped)"
-        rate = f"{self._rows / seconds:,.0f} sources/s" if seconds and self._rows else ""
-        return (
-            f"{self._stage:<18} {self._done}{state} tasks{kept}, {self._rows:,} sources"
-            f"  {rate}  {duration(seconds)}"
-        )
+        if self._now is not None:
+            self._write(_summary(self._now), last=True)
+        self._now = None
 
     def _write(self, text: str, *, last: bool) -> None:
         if self._terminal:
@@ -74,6 +97,90 @@ class ProgressLine:
         else:
             self._stream.write(text + "\n")
         self._stream.flush()
+
+
+class ProgressEvents:
+    """Writes the same as one JSON object a line, with time, event and fields.
+
+    Events are ``stage`` (it begins), ``progress`` (at most every ten seconds), ``quarantine`` and
+    ``stage_end``.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._now: StageProgress | None = None
+        self._written = 0.0
+
+    def start(self, stage: str, tasks: int, skipped: int, rows: int) -> None:
+        """Begin a stage; ``tasks`` and ``rows`` are those still to do."""
+        self._now = StageProgress(stage, tasks, skipped, rows, time.monotonic())
+        self._written = self._now.started
+        self._tell("stage", stage=stage, tasks=tasks, finished_before=skipped, rows=rows)
+
+    def advance(self, rows: int) -> None:
+        """One more task is finished."""
+        if self._now is None:
+            return
+        self._now.done += 1
+        self._now.rows += rows
+        if time.monotonic() - self._written >= _LOG_EVERY_SECONDS:
+            self._written = time.monotonic()
+            self._tell_counts("progress", seconds_left=round(self._now.seconds_left, 1))
+
+    def leave_out(self, task: str, reason: str) -> None:
+        """One more task is put in quarantine."""
+        if self._now is not None:
+            self._now.left_out += 1
+        self._tell("quarantine", task=task, reason=reason)
+
+    def finish(self) -> None:
+        """The stage is over."""
+        if self._now is not None:
+            self._tell_counts("stage_end", finished_before=self._now.skipped)
+        self._now = None
+
+    def _tell_counts(self, event: str, **further: object) -> None:
+        now = self._now
+        if now is None:
+            return
+        self._tell(
+            event,
+            stage=now.stage,
+            tasks=now.tasks,
+            done=now.done,
+            quarantined=now.left_out,
+            rows=now.rows,
+            rows_per_second=round(now.rows_per_second, 1),
+            seconds=round(now.seconds, 3),
+            **further,
+        )
+
+    def _tell(self, event: str, **fields: object) -> None:
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._stream.write(json.dumps({"time": at, "event": event, **fields}) + "\n")
+        self._stream.flush()
+
+
+def _running(now: StageProgress) -> str:
+    bar = "=" * int(_BAR * now.ended / now.tasks)
+    failed = f"  {now.left_out} in quarantine" if now.left_out else ""
+    return (
+        f"{now.stage:<18} [{bar:<{_BAR}}] {now.ended}/{now.tasks}"
+        f"  {now.rows_per_second:,.0f} sources/s  {duration(now.seconds_left)} left{failed}"
+    )
+
+
+def _summary(now: StageProgress) -> str:
+    if not now.tasks:
+        return f"{now.stage:<18} {now.skipped} finished before"
+    kept = f", {now.skipped} finished before" if now.skipped else ""
+    failed = f", {now.left_out} in quarantine" if now.left_out else ""
+    state = "" if now.ended == now.tasks else f" of {now.tasks} (stopped)"
+    rate = f"{now.rows_per_second:,.0f} sources/s" if now.rows else ""
+    return (
+        f"{now.stage:<18} {now.done}{state} tasks{kept}{failed}, {now.rows:,} sources"
+        f"  {rate}  {duration(now.seconds)}"
+    )
 
 
 def duration(seconds: float) -> str:

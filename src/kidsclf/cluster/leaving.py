@@ -1,0 +1,101 @@
+"""Workers leave in good order: they finish what they have begun and are missed by nobody.
+
+Slurm says SIGTERM to all processes of a job that it wants back (preemption, walltime, ``scancel``)
+and kills them some seconds later (KillWait, 30 s by default). Dask's own answer is to drop the
+task: it is then done twice, or counted as if it had killed its worker.
+
+For a scheduler of the user's own: ``dask worker --preload kidsclf.cluster.leaving``.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import time
+from contextlib import suppress
+from typing import Any
+
+from distributed import Nanny, NannyPlugin, Status, Worker, WorkerPlugin
+
+_LOOK_SECONDS = 0.05
+_NEWS_SECONDS = 2.0
+"""How long a finished task's news may take to the client."""
+
+
+class LeavesInGoodOrder(WorkerPlugin):  # type: ignore[misc]
+    """A worker that is told to go, or has served its time, ends its task first.
+
+    Parameters
+    ----------
+    lifetime_seconds : float, optional
+        After so long it leaves by itself, to be replaced, at latest; None is never.
+    stagger_seconds : float
+        It leaves up to so much earlier, at random, lest all go at once.
+    """
+
+    name = "kidsclf-leaving"
+
+    def __init__(self, lifetime_seconds: float | None = None, stagger_seconds: float = 0.0) -> None:
+        self._lifetime = lifetime_seconds
+        self._stagger = stagger_seconds
+
+    def setup(self, worker: Worker) -> None:
+        """Listen for the signal, and set the clock."""
+        with suppress(ValueError):  # not in the main thread of its process
+            signal.signal(signal.SIGTERM, lambda *_: _begin_to_leave(worker, "SIGTERM"))
+        if self._lifetime is not None:
+            chance = random.Random(os.getpid())  # noqa: S311  # no secret
+            seconds = self._lifetime - chance.uniform(0.0, self._stagger)
+            worker.loop.call_later(seconds, _begin_to_leave, worker, "end of its lifetime")
+
+
+class PassesTheWordOn(NannyPlugin):  # type: ignore[misc]
+    """A nanny leaves it to its worker to end; the nanny itself ends when the worker has."""
+
+    name = "kidsclf-leaving-nanny"
+
+    def setup(self, nanny: Nanny) -> None:
+        """Take the place of Dask's own handler, which would kill the worker."""
+        with suppress(ValueError):  # in the client's process, where nannies live in a thread
+            before = signal.getsignal(signal.SIGTERM)
+            signal.signal(
+                signal.SIGTERM, lambda number, frame: _pass_on(nanny, before, number, frame)
+            )
+
+
+def _pass_on(nanny: Nanny, before: Any, number: int, frame: Any) -> None:
+    process = nanny.process.pid if nanny.process is not None else None
+    if process is None or nanny.status != Status.running:
+        if callable(before):
+            before(number, frame)
+        return
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGTERM)
+
+
+def _begin_to_leave(worker: Worker, reason: str) -> None:
+    worker.loop.add_callback(leave, worker, reason)
+
+
+async def leave(worker: Worker, reason: str) -> None:
+    """Take no new task, finish the one begun, wait for its news to be fetched, and go."""
+    if worker.status != Status.running:
+        return
+    logging.getLogger(__name__).info("%s leaves in good order: %s", worker.address, reason)
+    worker.status = Status.closing_gracefully  # the scheduler sends no more
+    while worker.state.executing_count:
+        await asyncio.sleep(_LOOK_SECONDS)
+    deadline = time.monotonic() + _NEWS_SECONDS
+    while worker.data and time.monotonic() < deadline:
+        await asyncio.sleep(_LOOK_SECONDS)
+    await worker.scheduler.retire_workers(
+        workers=[worker.address], close_workers=False, remove=True, stimulus_id="kidsclf-leaving"
+    )
+    await worker.close(nanny=True, reason=reason)
+
+
+def dask_setup(server: Worker | Nanny) -> None:
+    """Serve as a ``--preload`` of ``dask worker``."""
+    plugin = PassesTheWordOn() if isinstance(server, Nanny) else LeavesInGoodOrder()
+    plugin.setup(server)

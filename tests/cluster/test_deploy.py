@@ -1,0 +1,88 @@
+"""What of deploy/ can be checked without the machines that it is for."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kidsclf.run import build_parser
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+DEPLOY = CHECKOUT / "deploy"
+
+
+def test_the_batch_script_is_a_shell_script_and_says_how_it_is_used():
+    script = DEPLOY / "slurm/kidsclf.sbatch"
+    subprocess.run(["bash", "-n", script], check=True)
+    said = subprocess.run(["bash", script], capture_output=True, text=True, check=False)
+    assert said.returncode == 2
+    assert "usage: sbatch" in said.stderr
+
+
+@pytest.mark.parametrize("recipe", ["Dockerfile", "kidsclf.def"])
+def test_containers_copy_files_that_are_there(recipe):
+    lines = (DEPLOY / "container" / recipe).read_text().splitlines()
+    if recipe == "Dockerfile":
+        copied = [w for line in lines if line.startswith("COPY ") for w in line.split()[1:-1]]
+    else:
+        start = lines.index("%files") + 1
+        copied = [line.split()[0] for line in lines[start : lines.index("", start)]]
+    assert {"pyproject.toml", "constraints.txt", "src"} <= set(copied)
+    assert all((CHECKOUT / name).exists() for name in copied)
+
+
+@pytest.fixture(scope="module")
+def manifest() -> dict[str, dict]:
+    """The documents of the Kubernetes manifest by their kind."""
+    documents = yaml.safe_load_all((DEPLOY / "kubernetes/kidsclf.yaml").read_text())
+    return {document["kind"]: document for document in documents}
+
+
+def container(document: dict, *path: str) -> dict:
+    for key in path:
+        document = document[key]
+    (only,) = document["containers"]
+    return only
+
+
+def test_the_manifest_belongs_together(manifest):
+    cluster, policy, job = (manifest[k] for k in ("DaskCluster", "NetworkPolicy", "Job"))
+    assert cluster["apiVersion"] == "kubernetes.dask.org/v1"
+    name = cluster["metadata"]["name"]
+    service = cluster["spec"]["scheduler"]["service"]
+    assert service["selector"] == {
+        "dask.org/cluster-name": name,
+        "dask.org/component": "scheduler",
+    }
+    assert service["type"] == "ClusterIP"  # not reached from outside
+    scheduler = container(cluster, "spec", "scheduler", "spec")
+    ports = {port["name"]: port["containerPort"] for port in scheduler["ports"]}
+    assert {p["targetPort"]: p["port"] for p in service["ports"]} == ports
+    assert policy["spec"]["podSelector"]["matchLabels"] == {"dask.org/cluster-name": name}
+    allowed = [each["podSelector"]["matchLabels"] for each in policy["spec"]["ingress"][0]["from"]]
+    assert job["spec"]["template"]["metadata"]["labels"] in allowed
+    run = container(job, "spec", "template", "spec")
+    assert f"tcp://{name}-scheduler:{ports['tcp-comm']}" in run["command"]
+
+
+def test_its_commands_are_commands(manifest):
+    run = container(manifest["Job"], "spec", "template", "spec")["command"]
+    assert run[0] == "kidsclf"
+    build_parser().parse_args(run[1:])
+    for role in ("scheduler", "worker"):
+        command = container(manifest["DaskCluster"], "spec", role, "spec")["command"]
+        assert command[:2] == ["dask", role]
+        modules = [command[k + 1] for k, word in enumerate(command) if word.startswith("--preload")]
+        assert modules
+        assert all(callable(importlib.import_module(name).dask_setup) for name in modules)
+        flags = [word for word in command if word.startswith("--")]
+        known = subprocess.run(
+            [sys.executable, "-m", "dask", role, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert all(flag in known for flag in flags), flags

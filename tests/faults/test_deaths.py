@@ -1,0 +1,144 @@
+"""Any process may be killed, in any stage: the same command goes on and the same bytes come out."""
+
+import signal
+import time
+
+import psutil
+import pytest
+from distributed import Client
+from processes import STAGES, AtStages, finished_files, kill, until, whole
+
+
+def test_killed_workers_cost_nothing(start, undisturbed, tmp_path):
+    run = start(tmp_path / "work", "--cluster", "local")
+
+    def kill_one(chance):
+        until(lambda: bool(run.workers))
+        kill(chance.choice(run.workers))
+
+    deed = AtStages(kill_one, 1, *STAGES)
+    assert run.follow(deed) == 0, run.said
+    assert tuple(deed.struck) == STAGES
+    assert whole(tmp_path / "work", undisturbed)
+
+
+def test_killed_nannies_cost_nothing_but_their_workers(start, cluster, undisturbed, tmp_path):
+    run = start(tmp_path / "work", "--cluster", cluster.address)
+
+    def kill_one(chance):
+        victim = chance.choice([each for each in cluster.nannies if each.poll() is None])
+        children = psutil.Process(victim.pid).children()
+        victim.kill()
+        _, alive = psutil.wait_procs(children, timeout=30)
+        assert not alive, "a worker has outlived its nanny"
+        cluster.add_worker()
+
+    deed = AtStages(kill_one, 2, "ingest", "match", "infer", "products")
+    assert run.follow(deed) == 0, run.said
+    assert len(deed.struck) == 4
+    assert whole(tmp_path / "work", undisturbed)
+
+
+def test_a_killed_scheduler_ends_the_run_which_goes_on_with_another(
+    start, make_cluster, cluster, undisturbed, tmp_path
+):
+    work, before = tmp_path / "work", {}
+    for stage in ("match", "infer"):
+        lost = make_cluster()
+        run = start(work, "--cluster", lost.address)
+        assert run.follow(AtStages(lambda _, lost=lost: lost.scheduler.kill(), 3, stage)) == 5
+        assert "the run needs its scheduler and at least one worker" in run.said[-1]
+        assert run.said[-1].endswith("give the same command, which goes on from here")
+        lost.stop()
+        now = finished_files(work)
+        assert before.items() <= now.items()  # finished partitions are not redone
+        before = now
+    run = start(work, "--cluster", cluster.address)
+    assert run.follow() == 0, run.said
+    assert before.items() <= finished_files(work).items()
+    assert whole(work, undisturbed)
+
+
+def test_a_killed_command_goes_on_where_it_stood(start, cluster, undisturbed, tmp_path):
+    work, before = tmp_path / "work", {}
+    for seed, stage in enumerate(("ingest", "match", "infer", "reduce")):
+        run = start(work, "--cluster", cluster.address)
+        assert run.follow(AtStages(lambda _, run=run: kill(run.process), seed, stage)) == -9
+        now = finished_files(work)
+        assert before.items() <= now.items()
+        before = now
+    run = start(work, "--cluster", cluster.address)
+    assert run.follow() == 0, run.said
+    assert before.items() <= finished_files(work).items()
+    assert whole(work, undisturbed)
+
+
+def test_a_killed_command_takes_its_workers_with_it(start, cluster, undisturbed, tmp_path):
+    run = start(tmp_path / "work", "--cluster", "local")
+    workers: list[psutil.Process] = []
+
+    def kill_it(_):
+        workers.extend(run.workers)
+        kill(run.process)
+
+    assert run.follow(AtStages(kill_it, 4, "infer")) == -9
+    assert workers
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert not alive
+    run = start(tmp_path / "work", "--cluster", cluster.address)
+    assert run.follow() == 0, run.said
+    assert whole(tmp_path / "work", undisturbed)
+
+
+def test_a_command_told_to_end_says_so_and_goes_on_later(start, cluster, undisturbed, tmp_path):
+    run = start(tmp_path / "work", "--cluster", "local")
+    deed = AtStages(lambda _: run.process.terminate(), 5, "infer")
+    assert run.follow(deed) == 130
+    assert run.said == ["kidsclf: interrupted; the same command goes on from here"]
+    assert not list((tmp_path / "work").rglob(".unfinished-*"))
+    assert not (tmp_path / "work/scratch").exists()
+    run = start(tmp_path / "work", "--cluster", cluster.address)
+    assert run.follow() == 0, run.said
+    assert whole(tmp_path / "work", undisturbed)
+
+
+def noting(path, seconds):
+    """Give a task that says in a file that it begins, and that it ends."""
+
+    # Local, so that it travels whole: workers have no module of this name.
+    def note(number):
+        with path.open("a") as file:
+            file.write(f"{number} begun\n")
+        time.sleep(seconds)
+        with path.open("a") as file:
+            file.write(f"{number} ended\n")
+        return number
+
+    return note
+
+
+@pytest.mark.parametrize("told", ["nanny", "worker", "both"])
+def test_a_worker_told_to_go_finishes_its_task(told, make_cluster, tmp_path):
+    """Slurm says SIGTERM to all processes of a job, and kills them 30 s later."""
+    cluster, notes = make_cluster(), tmp_path / "notes"
+    with Client(cluster.address) as client:
+        futures = client.map(noting(notes, 2.0), range(4))
+        until(lambda: notes.exists() and notes.read_text().count("begun") == 2)
+        leaving = cluster.nannies[0]
+        (worker,) = [
+            child
+            for child in psutil.Process(leaving.pid).children()
+            if "spawn_main" in str(child.cmdline())
+        ]
+        for process in {"nanny": [leaving], "worker": [worker], "both": [leaving, worker]}[told]:
+            process.send_signal(signal.SIGTERM)
+        assert leaving.wait(timeout=30) == 0
+        assert sorted(client.gather(futures)) == [0, 1, 2, 3]
+        suspected = client.run_on_scheduler(
+            lambda dask_scheduler: [p.suspicious for p in dask_scheduler.task_prefixes.values()]
+        )
+    assert sorted(notes.read_text().split("\n")[:-1]) == sorted(
+        f"{k} {state}" for k in range(4) for state in ("begun", "ended")
+    )
+    assert set(suspected) == {0}
+    cluster.stop()

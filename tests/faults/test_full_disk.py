@@ -1,0 +1,71 @@
+"""A work directory that takes no more: said in one sentence, and mended without loss."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from processes import finished_files, whole
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Callable[[str], Path]]:
+    """A file system in memory, mounted with the options given, or mounted anew with others."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = False
+
+    def mount(options: str) -> Path:
+        nonlocal mounted
+        options = f"remount,{options}" if mounted else options
+        asked = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        if done.returncode and not mounted:
+            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+        assert done.returncode == 0, done.stderr
+        mounted = True
+        return folder
+
+    yield mount
+    if mounted:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def used_kib(work: Path) -> int:
+    return int(subprocess.check_output(["du", "-sk", "--apparent-size", work]).split()[0])
+
+
+@pytest.mark.parametrize("share", [0.3, 0.8])
+def test_a_full_disk(share, start, cluster, undisturbed, small_disk):
+    size = int(share * used_kib(undisturbed))
+    work = small_disk(f"size={size}k") / "work"
+    run = start(work, "--cluster", cluster.address)
+    assert run.follow() == 4, run.said
+    assert f"results were to be written below {work}, but no space is left there" in run.said[-1]
+    small_disk("size=1g")
+    before = finished_files(work)
+    run = start(work, "--cluster", cluster.address)
+    assert run.follow() == 0, run.said
+    assert before.items() <= finished_files(work).items()
+    assert whole(work, undisturbed)
+
+
+def test_a_disk_that_turns_read_only(start, cluster, undisturbed, small_disk):
+    work = small_disk("size=1g") / "work"
+
+    def turn(event):
+        if event["event"] == "stage" and event["stage"].startswith("infer"):
+            small_disk("ro")
+
+    run = start(work, "--cluster", cluster.address)
+    assert run.follow(turn) == 4, run.said
+    assert "its file system is read-only" in run.said[-1]
+    run = start(work, "--cluster", cluster.address)
+    assert run.follow() == 2  # it is read-only from the start
+    assert f"--workdir {work} was to be written to" in run.said[-1]
+    small_disk("rw,size=1g")
+    before = finished_files(work)
+    run = start(work, "--cluster", cluster.address)
+    assert run.follow() == 0, run.said
+    assert before.items() <= finished_files(work).items()
+    assert whole(work, undisturbed)
