@@ -1,0 +1,1 @@
+"""Morphology without models: batched kernels, the table of features, and how to measure it."""

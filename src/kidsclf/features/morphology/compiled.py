@@ -1,0 +1,325 @@
+"""The sums that are asked for a hundred times a source, as compiled loops for a processor.
+
+They give what the array formulas of ``apertures`` and ``asymmetry`` give, but look only at pixels
+near the aperture and hold nothing between. Threads of one process can run them side by side.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+TINY_RADIUS = 1e-6
+"""Pixels; semi-axes are at least this, as in ``apertures``."""
+
+LOOSE = {"reassoc", "contract", "nsz", "arcp"}
+"""Licence to sum a row in any order, so that the processor adds eight pixels at once."""
+
+compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath=LOOSE)
+
+
+@compiled
+def _chords(lines, first, count, centre, squared, shear, ab, normal, sign):  # type: ignore[no-untyped-def]
+    """Fill offset, middle, half, cap and end angle of the chords that lines cut."""
+    extent = math.sqrt(squared)
+    for k in range(count):
+        offset = first + k - 0.5 - centre
+        share = offset / extent
+        inside = min(1.0, max(-1.0, share))
+        height = math.sqrt(1.0 - inside * inside)
+        lean = math.asin(inside)
+        lines[0, k] = offset
+        lines[1, k] = offset * shear / squared
+        lines[2, k] = ab / extent * height if abs(share) < 1.0 else -1.0
+        lines[3, k] = ab * (0.5 * math.pi + lean + inside * height)
+        lines[4, k] = normal + sign * (0.5 * math.pi - lean)
+
+
+@compiled
+def _window(size, x, y, radius, elongation, angle, columns, rows):  # type: ignore[no-untyped-def]
+    """Prepare the chords of the window that holds an ellipse.
+
+    Gives the window's corners, the product of the semi-axes, and the height of the ellipse's
+    rightmost point over the centre.
+    """
+    a = max(radius, TINY_RADIUS)
+    b = a / elongation
+    cos, sin = math.cos(angle), math.sin(angle)
+    xx, yy = (a * cos) ** 2 + (b * sin) ** 2, (a * sin) ** 2 + (b * cos) ** 2
+    shear = (a * a - b * b) * cos * sin
+    x0 = min(size, max(0, math.floor(x - math.sqrt(xx) + 0.5)))
+    x1 = max(x0, min(size, math.floor(x + math.sqrt(xx) + 0.5) + 1))
+    y0 = min(size, max(0, math.floor(y - math.sqrt(yy) + 0.5)))
+    y1 = max(y0, min(size, math.floor(y + math.sqrt(yy) + 0.5) + 1))
+    _chords(columns, x0, x1 - x0 + 1, x, xx, shear, a * b, math.atan2(-b * sin, a * cos), -1.0)
+    _chords(rows, y0, y1 - y0 + 1, y, yy, shear, a * b, math.atan2(b * cos, a * sin), 1.0)
+    return x0, x1, y0, y1, a * b, shear / math.sqrt(xx)
+
+
+@compiled
+def _area_below_left(columns, i, rows, j, ab):  # type: ignore[no-untyped-def]
+    """Area of the ellipse below and left of one corner; the derivation stands in ``apertures``."""
+    x, y = columns[0, i], rows[0, j]
+    rise, across = y - columns[1, i], x - rows[1, j]
+    half = columns[2, i]
+    if abs(rise) < half:
+        turn = columns[4, i] - rows[4, j]
+        if turn < -1e-9:
+            turn += 2.0 * math.pi
+        if turn < -1e-9:
+            turn += 2.0 * math.pi
+        if turn >= 2.0 * math.pi - 1e-9:
+            turn -= 2.0 * math.pi
+        return 0.5 * (y * (across + rows[2, j]) + x * (rise + half) + ab * turn)
+    if rise > 0.0:
+        return columns[3, i] + (rows[3, j] - math.pi * ab if across > 0.0 else 0.0)
+    return rows[3, j] if across > 0.0 else 0.0
+
+
+@compiled
+def _reach(rows, k, x, x0, x1, tip):  # type: ignore[no-untyped-def]
+    """Say from where to where the pixels of a row are touched, and are wholly inside."""
+    left0, left1 = rows[1, k] - rows[2, k], rows[1, k + 1] - rows[2, k + 1]
+    right0, right1 = rows[1, k] + rows[2, k], rows[1, k + 1] + rows[2, k + 1]
+    out0, out1, in0, in1 = x0, x1, x1, x1
+    if rows[2, k] >= 0.0 and rows[2, k + 1] >= 0.0:
+        in0 = min(x1, max(x0, math.ceil(max(left0, left1) + x + 0.5)))
+        in1 = max(in0, min(x1, math.floor(min(right0, right1) + x + 0.5)))
+        if not rows[0, k] <= -tip <= rows[0, k + 1]:
+            out0 = max(x0, min(in0, math.floor(min(left0, left1) + x + 0.5)))
+        if not rows[0, k] <= tip <= rows[0, k + 1]:
+            out1 = min(x1, max(in1, math.ceil(max(right0, right1) + x + 0.5)))
+    return out0, in0, in1, out1
+
+
+@compiled
+def _weigh(columns, rows, k, x0, start, stop, ab, weights):  # type: ignore[no-untyped-def]
+    """Fill the overlaps of the pixels from start to stop of a row."""
+    if start >= stop:
+        return
+    low = _area_below_left(columns, start - x0, rows, k, ab)
+    high = _area_below_left(columns, start - x0, rows, k + 1, ab)
+    for i in range(start, stop):
+        next_low = _area_below_left(columns, i + 1 - x0, rows, k, ab)
+        next_high = _area_below_left(columns, i + 1 - x0, rows, k + 1, ab)
+        weights[i] = next_high - high - next_low + low
+        low, high = next_low, next_high
+
+
+@compiled
+def aperture_sums(images, good, stamps, x, y, radius, elongation, angle):  # type: ignore[no-untyped-def]
+    """Sum light and usable area inside ellipses; see ``apertures.aperture_sums``."""
+    n, size = x.size, images.shape[1]
+    light, area = np.zeros(n), np.zeros(n)
+    columns, rows = np.empty((5, size + 1)), np.empty((5, size + 1))
+    weights = np.empty(size)
+    for s in range(n):
+        image, usable = images[stamps[s]], good[stamps[s]]
+        x0, x1, y0, y1, ab, tip = _window(
+            size, x[s], y[s], radius[s], elongation[s], angle[s], columns, rows
+        )
+        total, pixels = 0.0, 0.0
+        for j in range(y0, y1):
+            k = j - y0
+            out0, in0, in1, out1 = _reach(rows, k, x[s], x0, x1, tip)
+            _weigh(columns, rows, k, x0, out0, in0, ab, weights)
+            _weigh(columns, rows, k, x0, in1, out1, ab, weights)
+            for i in range(out0, in0):
+                total += weights[i] * image[j, i]
+                pixels += weights[i] * usable[j, i]
+            for i in range(in1, out1):
+                total += weights[i] * image[j, i]
+                pixels += weights[i] * usable[j, i]
+            row_light, row_pixels = np.float32(0.0), np.int32(0)
+            for i in range(in0, in1):
+                row_light += image[j, i]
+                row_pixels += np.int32(usable[j, i])
+            total += float(row_light)
+            pixels += float(row_pixels)
+        light[s], area[s] = total, pixels
+    return light, area
+
+
+@compiled
+def _turned(image, v, u, fy, fx):  # type: ignore[no-untyped-def]
+    """Read an image between four pixels; beyond it there is 0."""
+    size = image.shape[0]
+    value = 0.0
+    for dv in range(2):
+        for du in range(2):
+            if 0 <= v + dv < size and 0 <= u + du < size:
+                share = (fy if dv else 1.0 - fy) * (fx if du else 1.0 - fx)
+                value += share * image[v + dv, u + du]
+    return value
+
+
+@compiled
+def _add_edge(sums, image, usable, j, start, stop, weights, mx, my, fx, fy):  # type: ignore[no-untyped-def]
+    """Add pixels one by one, with their overlaps, masks and mirror places off the stamp."""
+    size = image.shape[0]
+    v = my - j
+    q = v + int(fy >= 0.5)
+    for i in range(start, stop):
+        u = mx - i
+        p = u + int(fx >= 0.5)
+        if not usable[j, i] or (0 <= p < size and 0 <= q < size and not usable[q, p]):
+            continue
+        value = image[j, i]
+        change = _turned(image, v, u, fy, fx) - value
+        sums[0] += weights[i] * abs(value)
+        sums[1] += weights[i] * abs(change)
+        sums[2] += weights[i]
+        sums[3] += weights[i] * value * value
+        sums[4] += weights[i] * change * change
+
+
+@compiled
+def _add_inner(sums, image, usable, j, start, stop, mx, my, fx, fy):  # type: ignore[no-untyped-def]
+    """Add pixels that lie wholly inside and have their mirror places on the stamp."""
+    v = my - j
+    here, near, far = image[j], image[v], image[v + 1]
+    use_here, use_there = usable[j], usable[v + int(fy >= 0.5)]
+    shift = int(fx >= 0.5)
+    w00, w01 = np.float32((1.0 - fy) * (1.0 - fx)), np.float32((1.0 - fy) * fx)
+    w10, w11 = np.float32(fy * (1.0 - fx)), np.float32(fy * fx)
+    light, change, area = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+    light2, change2 = np.float32(0.0), np.float32(0.0)
+    for i in range(start, stop):
+        u = mx - i
+        counts = np.float32(use_here[i] & use_there[u + shift])
+        value = here[i]
+        left = w00 * near[u] + w01 * near[u + 1] + w10 * far[u] + w11 * far[u + 1] - value
+        light += counts * abs(value)
+        change += counts * abs(left)
+        area += counts
+        light2 += counts * value * value
+        change2 += counts * left * left
+    sums[0] += light
+    sums[1] += change
+    sums[2] += area
+    sums[3] += light2
+    sums[4] += change2
+
+
+@compiled
+def rotation_sums(images, good, stamps, x, y, radius, elongation, angle):  # type: ignore[no-untyped-def]
+    """Sum what a half-turn leaves inside ellipses; see ``asymmetry.rotation_sums``."""
+    n, size = x.size, images.shape[1]
+    result = np.zeros((5, n))
+    columns, rows = np.empty((5, size + 1)), np.empty((5, size + 1))
+    weights, ones, sums = np.empty(size), np.ones(size), np.empty(5)
+    for s in range(n):
+        image, usable = images[stamps[s]], good[stamps[s]]
+        x0, x1, y0, y1, ab, tip = _window(
+            size, x[s], y[s], radius[s], elongation[s], angle[s], columns, rows
+        )
+        mx, my = math.floor(2.0 * x[s]), math.floor(2.0 * y[s])
+        fx, fy = 2.0 * x[s] - mx, 2.0 * y[s] - my
+        sums[:] = 0.0
+        for j in range(y0, y1):
+            out0, in0, in1, out1 = _reach(rows, j - y0, x[s], x0, x1, tip)
+            _weigh(columns, rows, j - y0, x0, out0, in0, ab, weights)
+            _weigh(columns, rows, j - y0, x0, in1, out1, ab, weights)
+            _add_edge(sums, image, usable, j, out0, in0, weights, mx, my, fx, fy)
+            _add_edge(sums, image, usable, j, in1, out1, weights, mx, my, fx, fy)
+            # the mirror places mx - i and mx - i + 1 both lie on the stamp
+            first, last = in0, in0
+            if 0 <= my - j < size - 1:
+                first = min(in1, max(in0, mx - size + 2))
+                last = max(first, min(in1, mx + 1))
+            _add_edge(sums, image, usable, j, in0, first, ones, mx, my, fx, fy)
+            _add_inner(sums, image, usable, j, first, last, mx, my, fx, fy)
+            _add_edge(sums, image, usable, j, last, in1, ones, mx, my, fx, fy)
+        result[:, s] = sums
+    return result
+
+
+@compiled
+def growth(images, good, x, y, elongation, angle, step, count):  # type: ignore[no-untyped-def]
+    """Sum light and usable pixels by elliptical radius; see ``growth.growth_curve``."""
+    n, size = x.size, images.shape[1]
+    light, area = np.zeros((n, count)), np.zeros((n, count))
+    for s in range(n):
+        cos, sin = np.float32(math.cos(angle[s])), np.float32(math.sin(angle[s]))
+        stretch, scale = np.float32(elongation[s]), np.float32(1.0 / step)
+        x0, y0 = np.float32(x[s]), np.float32(y[s])
+        for j in range(size):
+            dy = np.float32(j) - y0
+            for i in range(size):
+                dx = np.float32(i) - x0
+                along = dx * cos + dy * sin
+                across = (dy * cos - dx * sin) * stretch
+                k = int(math.sqrt(along * along + across * across) * scale)
+                if k < count and good[s, j, i]:
+                    light[s, k] += images[s, j, i]
+                    area[s, k] += 1.0
+    return light, area
+
+
+@compiled
+def _soft_row(here, turned, near, use_here, use_there, columns, dy2, reach, shares):  # type: ignore[no-untyped-def]
+    """Sum a row whose mirror places lie on the stamp; eight pixels at once."""
+    light, change, area = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+    before, far = turned[:-1], near[:-1]
+    w00, w01, w10, w11 = shares
+    for k in range(here.size):
+        weight = reach - np.sqrt(columns[k] + dy2)
+        weight = min(np.float32(1.0), max(np.float32(0.0), weight)) * use_here[k] * use_there[k]
+        left = w00 * turned[k + 1] + w01 * before[k] + w10 * near[k + 1] + w11 * far[k]
+        light += weight * abs(here[k])
+        change += weight * abs(left - here[k])
+        area += weight
+    return light, change, area
+
+
+@compiled
+def soft_rotation_sums(stack, flipped, usable, flipped_usable, stamps, x, y, radius):  # type: ignore[no-untyped-def]
+    """Sum what a half-turn leaves inside soft circles; see ``asymmetry.soft_rotation_sums``."""
+    n, size = x.size, stack.shape[1]
+    result = np.zeros((3, n))
+    columns, weights, sums = np.empty(size, dtype=np.float32), np.empty(size), np.empty(5)
+    for s in range(n):
+        image, turned = stack[stamps[s]], flipped[stamps[s]]
+        use, use_turned = usable[stamps[s]], flipped_usable[stamps[s]]
+        x0 = min(size, max(0, math.ceil(x[s] - radius[s] - 0.5)))
+        x1 = max(x0, min(size, math.floor(x[s] + radius[s] + 0.5) + 1))
+        y0 = min(size, max(0, math.ceil(y[s] - radius[s] - 0.5)))
+        y1 = max(y0, min(size, math.floor(y[s] + radius[s] + 0.5) + 1))
+        mx, my = math.floor(2.0 * x[s]), math.floor(2.0 * y[s])
+        fx, fy = 2.0 * x[s] - mx, 2.0 * y[s] - my
+        shares = (
+            np.float32((1.0 - fy) * (1.0 - fx)), np.float32((1.0 - fy) * fx),
+            np.float32(fy * (1.0 - fx)), np.float32(fy * fx),
+        )  # fmt: skip
+        for i in range(x0, x1):
+            columns[i] = np.float32((i - x[s]) ** 2)
+        # columns whose mirror places mx - i and mx - i + 1 both lie on the stamp
+        first = min(x1, max(x0, mx - size + 2))
+        last = max(first, min(x1, mx + 1))
+        begin = size - 2 - mx
+        nearest = begin + 1 - int(fx >= 0.5)
+        sums[:] = 0.0
+        for j in range(y0, y1):
+            row, dy2 = size - 1 - my + j, np.float32((j - y[s]) ** 2)
+            quick = 1 <= row < size and last > first
+            if quick:
+                light, change, area = _soft_row(
+                    image[j, first:last],
+                    turned[row, first + begin : last + begin + 1],
+                    turned[row - 1, first + begin : last + begin + 1],
+                    use[j, first:last],
+                    use_turned[row - int(fy >= 0.5), first + nearest : last + nearest],
+                    columns[first:last], dy2, np.float32(radius[s] + 0.5), shares,
+                )  # fmt: skip
+                sums[0] += light
+                sums[1] += change
+                sums[2] += area
+            if not quick or first > x0 or last < x1:
+                for i in range(x0, x1):
+                    weights[i] = min(1.0, max(0.0, radius[s] + 0.5 - math.sqrt(columns[i] + dy2)))
+                stop = first if quick else x1
+                _add_edge(sums, image, use, j, x0, stop, weights, mx, my, fx, fy)
+                if quick:
+                    _add_edge(sums, image, use, j, last, x1, weights, mx, my, fx, fy)
+        result[0, s], result[1, s], result[2, s] = sums[0], sums[1], sums[2]
+    return result
