@@ -5,7 +5,6 @@ import json
 import math
 
 import pytest
-
 from benchmarks.__main__ import benchmark_names
 from benchmarks.compare import print_changes
 from benchmarks.record import (

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
@@ -17,19 +17,20 @@ DOCS = CHECKOUT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-SECTION = re.compile(r"^## `\[([\w.]+)\]`$", re.MULTILINE)
+SECTION = re.compile(r"^## `\[+([\w.]+)\]+`$", re.MULTILINE)
 SETTING = re.compile(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|", re.MULTILINE)
 
 
 def sections_of(model: type[BaseModel], prefix: str = "") -> dict[str, type[BaseModel]]:
-    """List every section by its TOML name; a table of sections is called ``NAME``."""
+    """List every section by its TOML name; one of a mapping of sections is called ``NAME``."""
     found = {prefix: model} if prefix else {}
     for key, field in model.model_fields.items():
         below = [field.annotation, *get_args(field.annotation)]
         for kind in below:
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 name = f"{prefix}.{key}".lstrip(".")
-                found |= sections_of(kind, name if kind is below[0] else f"{name}.NAME")
+                of_mapping = get_origin(field.annotation) is dict
+                found |= sections_of(kind, f"{name}.NAME" if of_mapping else name)
     return found
 
 
@@ -49,6 +50,8 @@ def as_toml(value: Any) -> str:
         return "*required*"
     if value is None:
         return "*none*"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     if isinstance(value, tuple):
         return f"`[{', '.join(as_toml(each).strip('`') for each in value)}]`"
     return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"

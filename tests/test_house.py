@@ -132,16 +132,3 @@ def test_examples_in_docstrings_hold(name: str) -> None:
         optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS,
     )
     assert result.failed == 0
-
-
-def test_benchmarks_run(tmp_path: Path) -> None:
-    """Every benchmark runs once, tiny, so that it cannot rot."""
-    answer = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--rows", "500"],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert answer.returncode == 0, answer.stderr
-    assert "spatial_index" in answer.stdout

@@ -3,24 +3,26 @@
 import argparse
 import logging
 import os
-import shutil
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import tomli_w
 
 from kidsclf import __version__
-from kidsclf.cluster.open import KINDS, check_kind, open_cluster
-from kidsclf.config import Config, load_config
-from kidsclf.errors import ConfigError, KidsclfError
+from kidsclf.cluster.open import KINDS, check_kind, open_cluster, sky_link
+from kidsclf.commands import COMMANDS
+from kidsclf.config import Config, StoreSettings, load_config
+from kidsclf.errors import ConfigError, KidsclfError, StoreError
 from kidsclf.pipeline.context import Context
-from kidsclf.pipeline.mapping import Engine
+from kidsclf.pipeline.mapping import Engine, Watcher
 from kidsclf.pipeline.plan import (
     STAGES,
     Stage,
@@ -30,16 +32,22 @@ from kidsclf.pipeline.plan import (
     memory_gib,
     run_stages,
 )
-from kidsclf.pipeline.progress import ProgressLine, duration
+from kidsclf.pipeline.progress import ProgressEvents, ProgressLine, duration
+from kidsclf.places import Place, files_below, impatient, is_local, place, remove_tree
+from kidsclf.store.failure import Failure, write_failure
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.lock import locked
 from kidsclf.store.publish import remove_unfinished
+from kidsclf.store.quarantine import read_quarantine
 from kidsclf.store.tables import read_json, write_text
 from kidsclf.surveys.column_map import ColumnMap
 from kidsclf.surveys.map_files import load_column_map
 from kidsclf.surveys.tables import find_files
 
 _INTERRUPTED = 130
+_QUARANTINED = 7
+_WATCHERS: dict[str, Callable[[TextIO], Watcher]] = {"line": ProgressLine, "json": ProgressEvents}
+_FIRST_ANSWER_SECONDS = 10.0
 _WRITTEN = "# Written by kidsclf: the settings of the last run in this folder."
 
 
@@ -56,22 +64,26 @@ def build_parser() -> argparse.ArgumentParser:
             "stages: "
             + "; ".join(f"{stage.name} ({stage.meaning})" for stage in STAGES)
             + ". Exit codes: 0 done, 2 configuration, 3 input files, 4 work directory, 5 cluster, "
-            "6 plan does not fit, 1 other, 130 interrupted."
+            "6 plan does not fit, 7 done but for what is in quarantine, 1 other, 130 interrupted. "
+            "Other commands: "
+            + "; ".join(
+                f"kidsclf {each.name} WORKDIR ({each.meaning})" for each in COMMANDS.values()
+            )
+            + "."
         ),
     )
     parser.add_argument(
         "config",
         nargs="?",
-        type=Path,
         metavar="CONFIG",
         help="TOML file; without it, that of --workdir",
     )
     parser.add_argument(
         "--workdir",
-        type=Path,
-        default=Path("kidsclf-run"),
+        default="kidsclf-run",
         metavar="DIR",
-        help="where everything of this run lies (default: %(default)s)",
+        help="where everything of this run lies: a folder or s3://BUCKET/NAME (default: "
+        "%(default)s)",
     )
     parser.add_argument(
         "--cluster",
@@ -97,6 +109,12 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="remove what kidsclf made in the work directory and begin anew",
     )
+    parser.add_argument(
+        "--log-format",
+        choices=("line", "json"),
+        default="line",
+        help="how progress is told on standard error: a line for people, or JSON lines",
+    )
     parser.add_argument("--version", action="version", version=f"kidsclf {__version__}")
     return parser
 
@@ -104,12 +122,14 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     logging.getLogger("distributed").setLevel(logging.ERROR)
-    options = build_parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    command = COMMANDS.get(given[0]) if given else None
     try:
-        return _run(options)
+        if command is not None:
+            return command.work(command.parser().parse_args(given[1:]))
+        return _run(build_parser().parse_args(given))
     except KidsclfError as error:
-        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", []))
-        print(f"kidsclf: {error}{notes}", file=sys.stderr)
+        print(f"kidsclf: {_sentence(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("kidsclf: interrupted; the same command goes on from here", file=sys.stderr)
@@ -130,7 +150,7 @@ def _run(options: argparse.Namespace) -> int:
     check_memory(config, len(survey.bands), stages)
     check_networks(config, survey, samples, stages)
     _check_inputs(config, stages)
-    work = WorkDirectory(options.workdir.resolve())
+    work = WorkDirectory(place(options.workdir, config.store).resolve())
     _check_overwriting(config, options.config, work, fresh=options.fresh)
     if options.dry_run:
         _print_plan(config, survey, stages, work)
@@ -139,25 +159,52 @@ def _run(options: argparse.Namespace) -> int:
     print(f"kidsclf {__version__}: {config.run.title}", flush=True)
     with (
         locked(work.root),
-        _scratch(work) as scratch,
+        _scratch(work, config) as (scratch, logs),
         open_cluster(
             config.cluster,
             scratch=scratch,
-            logs=work.logs,
+            logs=logs,
             environment=_worker_environment(config),
         ) as client,
     ):
         _prepare(work, config, fresh=options.fresh)
-        engine = Engine(client, work, ProgressLine(sys.stderr))
+        watcher = _WATCHERS[options.log_format](sys.stderr)
+        engine = Engine(client, work, watcher, config.run.on_bad_input)
         print(f"{engine.workers} workers ({config.cluster.kind}), dashboard {engine.dashboard}")
-        run_stages(Context(config, work, survey, samples, engine), stages)
+        print(f"map of the sky {sky_link(engine.dashboard)}", flush=True)
+        with _failure_kept(work):
+            run_stages(Context(config, work, survey, samples, engine), stages)
         remove_unfinished(work.root)
     _print_result(work, time.monotonic() - started)
-    return 0
+    return _QUARANTINED if read_quarantine(work.quarantine) else 0
+
+
+@contextmanager
+def _failure_kept(work: WorkDirectory) -> Iterator[None]:
+    """Leave a record of why a command ended early, for ``kidsclf status``."""
+    work.failure.unlink(missing_ok=True)
+    try:
+        yield
+    except BaseException as error:
+        code, reason = 1, f"{type(error).__name__}: {error}"
+        if isinstance(error, KidsclfError):
+            code, reason = error.exit_code, _sentence(error)
+        elif isinstance(error, KeyboardInterrupt):
+            code, reason = _INTERRUPTED, "interrupted"
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        with suppress(OSError, KidsclfError):  # what went wrong counts, not that it cannot be kept
+            write_failure(work.failure, Failure(when, code, reason))
+        raise
+
+
+def _sentence(error: KidsclfError) -> str:
+    return str(error) + "".join(f" ({note})" for note in getattr(error, "__notes__", []))
 
 
 def _configuration(options: argparse.Namespace) -> Config:
-    path = options.config or options.workdir / "run.toml"
+    before = StoreSettings()  # until the configuration is read, the environment has to do
+    path = place(options.config or options.workdir, before)
+    path = path / "run.toml" if options.config is None else path
     if options.config is None and not path.exists():
         raise ConfigError(
             f"no configuration was given and {path} is not there; give a TOML file, e.g. "
@@ -180,13 +227,13 @@ def _check_inputs(config: Config, stages: Sequence[Stage]) -> None:
                 "survey.catalogue is empty, so there is nothing to classify; give the survey's "
                 "files with --set survey.catalogue=PATH"
             )
-        find_files(config.survey.catalogue)
+        find_files(config.survey.catalogue, config.store)
     if "cutouts" in names and config.survey.tiles:
-        find_files(config.survey.tiles)
+        find_files(config.survey.tiles, config.store)
     if "match" in names:
         for sample in config.samples.values():
             if sample.tables:
-                find_files(sample.tables)
+                find_files(sample.tables, config.store)
 
 
 def _worker_environment(config: Config) -> dict[str, str]:
@@ -199,27 +246,33 @@ def _worker_environment(config: Config) -> dict[str, str]:
 
 
 def _check_overwriting(
-    config: Config, path: Path | None, work: WorkDirectory, *, fresh: bool
+    config: Config, given: str | None, work: WorkDirectory, *, fresh: bool
 ) -> None:
     """Make sure that nothing of the user's is overwritten or removed."""
-    if path is not None and path.resolve() == work.settings and not _is_ours(path):
+    path = place(given, config.store).resolve() if given is not None else None
+    if path is not None and path == work.settings and not _is_ours(path):
         raise ConfigError(
-            f"the configuration {path} lies where kidsclf writes the resolved one; give it another "
-            f"name, or give another --workdir"
+            f"the configuration {given} lies where kidsclf writes the resolved one; give it "
+            f"another name, or give another --workdir"
         )
     samples = [table for sample in config.samples.values() for table in sample.tables]
     inputs = [*config.survey.catalogue, *config.survey.tiles, *samples]
     inputs += [config.train.pretrained] if config.train.pretrained is not None else []
-    for given in inputs if fresh else ():
-        if any(Path(given).resolve().is_relative_to(folder) for folder in work.made):
+    for each in inputs if fresh else ():
+        if any(_lies_in(place(each, config.store), folder) for folder in work.made):
             raise ConfigError(
-                f"--fresh would remove {given}, which this run reads; move it out of {work.root}"
+                f"--fresh would remove {each}, which this run reads; move it out of {work.root}"
             )
 
 
-def _is_ours(settings: Path) -> bool:
+def _lies_in(path: Place, folder: Place) -> bool:
+    """Say whether a path leads into a folder, on the same file system."""
+    return f"{path.resolve()}/".startswith(f"{folder}/")
+
+
+def _is_ours(settings: Place) -> bool:
     """Say whether a file is a configuration that kidsclf wrote."""
-    if not settings.is_file():
+    if not settings.exists():
         return False
     with settings.open(encoding="utf-8", errors="replace") as file:
         return file.readline().strip() == _WRITTEN
@@ -228,14 +281,14 @@ def _is_ours(settings: Path) -> bool:
 def _check_work_directory(work: WorkDirectory, *, fresh: bool) -> None:
     """Make sure that there is a folder to write to, and that ``--fresh`` empties only our own."""
     try:
-        work.root.mkdir(parents=True, exist_ok=True)
-        foreign = fresh and any(work.root.iterdir()) and not _is_ours(work.settings)
-        with tempfile.TemporaryFile(dir=work.root):
-            pass
+        foreign = fresh and _is_foreign(work)
+        _try_to_write(work.root)
+    except StoreError:
+        raise
     except OSError as error:
         raise ConfigError(
             f"--workdir {work.root} was to be written to, but that is not possible "
-            f"({error.strerror}); choose another"
+            f"({error.strerror or error}); choose another"
         ) from error
     if foreign:
         raise ConfigError(
@@ -244,25 +297,69 @@ def _check_work_directory(work: WorkDirectory, *, fresh: bool) -> None:
         )
 
 
+def _is_foreign(work: WorkDirectory) -> bool:
+    """Say whether a folder holds something, but no run of ours."""
+    if is_local(work.root):
+        return work.root.exists() and any(work.root.iterdir()) and not _is_ours(work.settings)
+    return bool(files_below(work.root)) and not _is_ours(work.settings)
+
+
+def _try_to_write(root: Place) -> None:
+    if is_local(root):
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            return
+    # Nobody wants to wait long for the first answer of a server that was misspelt.
+    probe = impatient(root, _FIRST_ANSWER_SECONDS) / f".probe-{uuid.uuid4().hex}"
+    probe.write_bytes(b"")
+    probe.unlink()
+
+
 @contextmanager
-def _scratch(work: WorkDirectory) -> Iterator[Path]:
-    """Hand out the folder of the workers' own files; nothing of it stays, however the run ends."""
+def _scratch(work: WorkDirectory, config: Config) -> Iterator[tuple[Path, Path]]:
+    """Hand out local folders for the workers' own files and logs.
+
+    Nothing of the first stays, however the run ends.
+    """
+    root, scratch, logs = work.root, work.scratch, work.logs
+    if not (is_local(root) and is_local(scratch) and is_local(logs)):
+        yield from _scratch_beside(config)
+        return
     try:
-        yield work.scratch
+        yield scratch, logs
     except BaseException:
-        remove_unfinished(work.root)  # by now the workers of this run's own have ended
+        remove_unfinished(root)  # by now the workers of this run's own have ended
         raise
     finally:
-        shutil.rmtree(work.scratch, ignore_errors=True)
+        remove_tree(scratch)
         with suppress(OSError):  # a run that never began leaves no empty folder
-            work.root.rmdir()
+            root.rmdir()
+
+
+def _scratch_beside(config: Config) -> Iterator[tuple[Path, Path]]:
+    """Hand out folders elsewhere, as the work directory is in an object store.
+
+    Raises
+    ------
+    ConfigError
+        When batch jobs would look for the folder on another node.
+    """
+    if config.cluster.kind == "slurm" and config.store.scratch is None:
+        raise ConfigError(
+            "a work directory in an object store was given with --cluster slurm, but no folder for "
+            "certificates and logs that all nodes see; give it with --set store.scratch=FOLDER"
+        )
+    within = Path(config.store.scratch or tempfile.gettempdir())
+    within.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="kidsclf-scratch-", dir=within) as scratch:
+        yield Path(scratch), within / "kidsclf-logs"
 
 
 def _prepare(work: WorkDirectory, config: Config, *, fresh: bool) -> None:
     """Take the folder over; only now, so that a cluster that does not open costs nothing."""
     if fresh:
         for path in work.made:
-            shutil.rmtree(path, ignore_errors=True)
+            remove_tree(path)
     remove_unfinished(work.root)
     settings = tomli_w.dumps(_without_none(config.model_dump(mode="json")))
     write_text(work.settings, f"{_WRITTEN}\n{settings}")
@@ -287,7 +384,7 @@ def _print_plan(
         f"{config.cluster.memory_gib_per_worker:g} GiB"
     )
     for stage in stages:
-        if stage.name == "cutouts" and not config.survey.tiles:
+        if stage.name == "cutouts" and not config.has_images:
             print(f"  {stage.name:<9} left out: there are no tiles")
             continue
         done = (work.receipts / stage.name).exists()

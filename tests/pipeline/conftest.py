@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from work_directories import COMMAND
 
+from kidsclf.mock import MockSettings, write_survey
+
 CONFIG = """
 [run]
 title = "test"
@@ -122,5 +124,58 @@ def finished_run(small_survey, command, tmp_path_factory) -> Path:
     done = command(
         small_survey / "run.toml", "--workdir", work, "--set", "cluster.dashboard_port=0"
     )
+    assert done.code == 0, done.err
+    return work
+
+
+IMAGE_CONFIG = """
+[run]
+title = "test with images"
+[cluster]
+dashboard_port = 0
+[survey]
+preset = "kids_dr4"
+catalogue = ["survey/catalogues/*.fits"]
+tiles = ["survey/tiles/*_r_sci.fits*"]
+[ingest]
+magnitude_limit = 23.0
+max_rows = 300
+[samples.sdss]
+preset = "sdss_specobj"
+tables = ["survey/labels/specObj-mock.fits"]
+[samples.gaia]
+preset = "gaia"
+tables = ["survey/labels/gaia-mock.fits"]
+exclude = ["sdss"]
+[samples.gama]
+preset = "gama"
+tables = ["survey/labels/gama-mock.fits"]
+exclude = ["sdss"]
+[train]
+networks = ["mnn", "mlp", "xgboost"]
+threads = 2
+[train.neural]
+epochs = 1
+batch_size = 32
+[train.trees]
+trees = 20
+"""
+
+
+@pytest.fixture(scope="session")
+def mock_survey(tmp_path_factory) -> Path:
+    """A mock survey of 0.03 square degrees with 300 labelled sources, and its ``run.toml``."""
+    folder = tmp_path_factory.mktemp("mock")
+    settings = MockSettings(area_deg2=0.03, seed=9, labelled=300, tile_deg=0.1, compress=True)
+    write_survey(settings, folder / "survey")
+    (folder / "run.toml").write_text(IMAGE_CONFIG)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def image_run(mock_survey, command) -> Path:
+    """The work directory of a run over the mock survey."""
+    work = mock_survey / "work"
+    done = command(mock_survey / "run.toml", "--workdir", work)
     assert done.code == 0, done.err
     return work

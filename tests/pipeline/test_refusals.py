@@ -77,8 +77,8 @@ def kids_table(rows: int = 400, seed: int = 5) -> Table:
     magnitudes = columns.magnitudes
     assert magnitudes is not None
     for band in columns.bands:
-        table[magnitudes.value_column(band)] = rng.uniform(18, 22, rows).astype(np.float32)
-        table[str(magnitudes.error_column(band))] = np.full(rows, 0.02, np.float32)
+        table[magnitudes.of(band).column] = rng.uniform(18, 22, rows).astype(np.float32)
+        table[str(magnitudes.of(band).error)] = np.full(rows, 0.02, np.float32)
     for cut in columns.cut_columns():
         table[cut] = np.zeros(rows, np.int32)
     if columns.half_light_radius:
@@ -310,7 +310,7 @@ def directory_of_that_name(folder: Path) -> None:
     ("spoil", "words"),
     [
         (truncated_parquet, ["catalogue-1.parquet", "anew"]),
-        (broken_page, ["catalogue-1.parquet", "rows", "anew", "ingest.read chunk-"]),
+        (broken_page, ["catalogue-1.parquet", "rows", "anew", "ingest.read catalogue_1-"]),
         (missing_column, ["catalogue-1.parquet", "column g", "sdss_photometry"]),
         (text_for_numbers, ["catalogue-1.parquet", "column g", "numbers"]),
         (empty_table, ["catalogue-1.parquet", "empty"]),

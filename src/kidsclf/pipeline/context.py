@@ -15,11 +15,15 @@ from kidsclf.pipeline.mapping import Engine, Mapped, Task
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import in_sky_order
 from kidsclf.store.layout import WorkDirectory
-from kidsclf.store.receipts import Receipt, fingerprint, read_receipt
+from kidsclf.store.quarantine import Quarantined, read_quarantine
+from kidsclf.store.receipts import Receipt, fingerprint, read_receipt, read_receipts
 from kidsclf.surveys.column_map import ColumnMap
 
 SUMMARY = "summary"
 """Task name of the receipt that sums a whole stage up."""
+
+STAGE_ORDER = ("ingest", "cutouts", "match", "train", "infer", "reduce", "products")
+"""What leaves receipts, in the order in which it is done."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ class Context:
 
     @property
     def has_images(self) -> bool:
-        """Whether the run has image tiles."""
-        return bool(self.config.survey.tiles)
+        """Whether the run has stamps."""
+        return self.config.has_images
 
 
 @dataclass(frozen=True)
@@ -83,14 +87,14 @@ def code_fingerprint(*packages: str) -> str:
     return digest.hexdigest()
 
 
-def file_fingerprint(path: str) -> tuple[str, int, int]:
-    """Identify an input file by path, size and time of change."""
-    status = Path(path).stat()
-    return str(Path(path).resolve()), status.st_size, status.st_mtime_ns
+def finished_partitions(context: Context, stage: str = "ingest") -> dict[Partition, Receipt]:
+    """Read the receipts of the partitions of the catalogue, in sky order.
 
-
-def finished_partitions(context: Context) -> dict[Partition, Receipt]:
-    """Read the receipts of all partitions of the catalogue, in sky order.
+    Parameters
+    ----------
+    context : Context
+    stage : str
+        Who asks: partitions that a stage before it has put in quarantine are left out.
 
     Raises
     ------
@@ -101,12 +105,29 @@ def finished_partitions(context: Context) -> dict[Partition, Receipt]:
     if summary.facts["asked"] != ingest_settings(context):
         raise out_of_date("ingest")
     found: dict[Partition, Receipt] = {}
-    for partition in in_sky_order(map(Partition.parse, summary.facts["partitions"])):
-        receipt = read_receipt(context.work.receipts, "ingest", partition.label)
+    left_out = left_out_before(context, stage)
+    everywhere = in_sky_order(map(Partition.parse, summary.facts["partitions"]))
+    wanted = [partition for partition in everywhere if partition.label not in left_out]
+    labels = [partition.label for partition in wanted]
+    receipts = read_receipts(context.work.receipts, "ingest", labels)
+    for partition, receipt in zip(wanted, receipts, strict=True):
         if receipt is None:
             raise _lacking(context, "ingest")
         found[partition] = receipt
     return found
+
+
+def quarantined_before(context: Context, stage: str) -> tuple[Quarantined, ...]:
+    """Read what stages before one have put in quarantine; with "" what all have."""
+    before = STAGE_ORDER[: STAGE_ORDER.index(stage)] if stage else STAGE_ORDER
+    found = read_quarantine(context.work.quarantine)
+    return tuple(each for each in found if each.stage.partition(".")[0] in before)
+
+
+def left_out_before(context: Context, stage: str) -> frozenset[str]:
+    """Name the partitions, and the chunks of tables, that earlier stages put in quarantine."""
+    found = quarantined_before(context, stage)
+    return frozenset(each.task.rpartition("@")[2] for each in found)
 
 
 def ingest_settings(context: Context) -> str:
@@ -125,12 +146,17 @@ def out_of_date(stage: str) -> StoreError:
 def require_current(context: Context, tasks: Iterable[Task]) -> None:
     """Make sure that tasks of an earlier stage were done as they would be done today.
 
+    What that stage has put in quarantine need not be.
+
     Raises
     ------
     StoreError
         When one was not done, or otherwise.
     """
+    left_out = {(each.stage, each.task) for each in quarantined_before(context, "")}
     for task in tasks:
+        if (task.stage, task.name) in left_out:
+            continue
         if task_fingerprint(context, task.stage, task.name) != task.fingerprint:
             raise out_of_date(task.stage)
 

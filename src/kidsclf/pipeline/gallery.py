@@ -22,9 +22,8 @@ def with_stamps(context: Context, table: pa.Table) -> pa.Table:
     images: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * table.num_rows
     bands, size = context.config.cutouts.bands, 0
     if context.has_images:
-        size = context.config.cutouts.size_px
         index, names = table["index29"].to_numpy(), table[NAME].to_pylist()
-        for partition in finished_partitions(context):
+        for partition in finished_partitions(context, "products"):
             wanted = np.flatnonzero(partition.contains(index))
             if len(wanted) == 0:
                 continue
@@ -35,6 +34,7 @@ def with_stamps(context: Context, table: pa.Table) -> pa.Table:
             stamps = CutoutStore(context.work.cutouts).read(partition, all_names, bands[:1], rows)[
                 bands[0]
             ]
+            size = stamps.shape[1]
             for k, stamp in zip(wanted, stamps, strict=True):
                 images[k] = stamp.reshape(-1)
     columns = {

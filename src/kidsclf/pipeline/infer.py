@@ -1,7 +1,6 @@
 """Stage ``infer``: apply the networks to every partition."""
 
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +24,7 @@ from kidsclf.pipeline.context import (
 from kidsclf.pipeline.inputs import read_inputs
 from kidsclf.pipeline.mapping import Made, Mapped, Task
 from kidsclf.pipeline.train import BRIGHTEST, splits, training_tasks
+from kidsclf.places import Place, local_folder
 from kidsclf.schema import (
     DEC,
     NAME,
@@ -89,7 +89,7 @@ def scoring_tasks(context: Context, name: str) -> list[Task]:
     )
     labelled = bool(context.samples) and config.train.pretrained is None
     tasks = []
-    for partition, receipt in finished_partitions(context).items():
+    for partition, receipt in finished_partitions(context, "infer").items():
         made_from = [
             base,
             receipt.fingerprint,
@@ -119,8 +119,9 @@ def scoring_tasks(context: Context, name: str) -> list[Task]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(folder: Path, made_from: str) -> Network:  # noqa: ARG001  # the key of the cache
-    return load_network(folder)
+def _loaded(folder: Place, made_from: str) -> Network:  # noqa: ARG001  # the key of the cache
+    with local_folder(folder) as local:
+        return load_network(local)
 
 
 def score_partition(
@@ -184,7 +185,7 @@ def _flags(
             flags[magnitude > np.float32(limit)] |= ScoreFlag.EXTRAPOLATED
     flags[np.isnan(inputs.magnitudes).any(axis=1)] |= ScoreFlag.MISSING_BAND
     flags[scores.codes < 0] |= ScoreFlag.UNCLASSIFIED
-    if config.survey.tiles:
+    if config.has_images:
         of_cutout = CutoutStore(work.cutouts).flags(partition, names)
         for cutout_flag, score_flag in _CUTOUT_FLAGS.items():
             flags[(of_cutout & np.uint8(cutout_flag)) != 0] |= score_flag

@@ -63,9 +63,17 @@ def read_inputs(
 
 
 def read_labelled(
-    work: WorkDirectory, sample: str, description: InputDescription
+    work: WorkDirectory, sample: str, description: InputDescription, left_out: frozenset[str]
 ) -> LabelledSample:
-    """Read a labelled sample; labels that the network does not know are left out.
+    """Read a labelled sample, but for labels that the network does not know.
+
+    Parameters
+    ----------
+    work : WorkDirectory
+    sample : str
+    description : InputDescription
+    left_out : frozenset of str
+        Labels of partitions in quarantine, whose sources are not taken.
 
     Raises
     ------
@@ -75,6 +83,8 @@ def read_labelled(
     labels = HatsCatalogue(work.sample(sample))
     names, parts, codes = [], [], []
     for partition in labels.partitions():
+        if partition.label in left_out:
+            continue
         some = labels.read(partition, [SPATIAL_INDEX, NAME, LABEL])
         code = pd.Index(description.classes).get_indexer(some[LABEL].to_pandas())
         known = np.flatnonzero(code >= 0)

@@ -7,7 +7,10 @@ from kidsclf.config import Config
 from kidsclf.errors import ConfigError, PlanError
 from kidsclf.models.table import network_entry
 from kidsclf.pipeline import cutouts, infer, ingest, match, products, reduce, report, train
-from kidsclf.pipeline.context import Context, StageOutcome
+from kidsclf.pipeline.client_files import forget_files, record_files
+from kidsclf.pipeline.context import STAGE_ORDER, Context, StageOutcome
+from kidsclf.pipeline.full_disk import write_failures
+from kidsclf.store.quarantine import release
 from kidsclf.store.tables import write_table
 from kidsclf.surveys.column_map import ColumnMap
 
@@ -63,7 +66,7 @@ def memory_gib(config: Config, bands: int) -> dict[str, float]:
     """
     row = 16.0 * (2 * bands + 4) + 64.0
     stamps = 0.0
-    if config.survey.tiles:
+    if config.has_images:
         stamps = 4.0 * config.cutouts.size_px**2 * len(config.cutouts.bands)
     partition = config.ingest.max_rows * row
     with_images = any(network_entry(name).images for name in config.train.networks)
@@ -136,8 +139,19 @@ def run_stages(context: Context, stages: Sequence[Stage]) -> list[StageOutcome]:
         trained = any(each.stage == "train" and each.tasks > each.skipped for each in outcomes)
         if stage.name == "infer" and trained and _threads_differ(context.config):
             context.engine.restart_workers()
-        outcomes.append(stage.run(context))
+        _release(context, stage)
+        with write_failures(context.work.root):
+            forget_files(context.work, stage.name)
+            outcomes.append(stage.run(context))
+            record_files(context.work, stage.name)
     return outcomes
+
+
+def _release(context: Context, stage: Stage) -> None:
+    """Try again what this stage, or one that builds on it, has left out before."""
+    if stage.name in STAGE_ORDER:
+        for name in STAGE_ORDER[STAGE_ORDER.index(stage.name) :]:
+            release(context.work.quarantine, name)
 
 
 def _threads_differ(config: Config) -> bool:

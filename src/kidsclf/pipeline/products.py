@@ -84,7 +84,7 @@ def write_catalogue(context: Context) -> Mapped:
             (context.work, partition, network, columns),
             receipt.rows,
         )
-        for partition, receipt in finished_partitions(context).items()
+        for partition, receipt in finished_partitions(context, "products").items()
     ]
     made = context.engine.map(tasks)
     _publish(context, made, band)

@@ -26,6 +26,7 @@ from kidsclf.pipeline.mapping import Made, Mapped, Task
 from kidsclf.pipeline.products import product_network, write_catalogue
 from kidsclf.pipeline.summary import cut_flow, summarise_run
 from kidsclf.pipeline.train import splits, training_tasks
+from kidsclf.places import files_below
 from kidsclf.reduce.block import SampleLabels, ScoredBlock
 from kidsclf.reduce.context import Context as Questions
 from kidsclf.reduce.context import context_of
@@ -51,6 +52,8 @@ def run(context: Context) -> StageOutcome:
         require_current(context, scoring_tasks(context, name))
     asked = questions_of(context)
     mapped = [context.engine.map(_tasks(context, name, asked)) for name in _networks(context)]
+    for name, done in zip(_networks(context), mapped, strict=True):
+        _remove_other_states(context, name, done)
     results: dict[str, NetworkResult] = {}
     tables: dict[str, list[pa.Table]] = {}
     for name, done in zip(_networks(context), mapped, strict=True):
@@ -96,7 +99,7 @@ def _networks(context: Context) -> tuple[str, ...]:
 def _tasks(context: Context, name: str, asked: Questions) -> list[Task]:
     code = code_fingerprint("reduce")
     tasks = []
-    for partition, receipt in finished_partitions(context).items():
+    for partition, receipt in finished_partitions(context, "reduce").items():
         matched = task_fingerprint(context, "match", partition.label) if context.samples else None
         task = f"{name}@{partition.label}"
         made_from = [
@@ -196,6 +199,13 @@ def _split(names: NDArray[np.object_], config: Config) -> NDArray[np.str_]:
     if config.train.pretrained is not None:
         return np.full(len(names), "test", dtype="<U10")
     return splits(names, config.train)
+
+
+def _remove_other_states(context: Context, name: str, done: Mapped) -> None:
+    """Remove states of partitions that the catalogue no longer has, or that were left out."""
+    kept = {context.work.root / path for receipt in done.receipts for path in receipt.outputs}
+    for path in files_below(context.work.reduced(name)).keys() - kept:
+        path.unlink()
 
 
 def _merged(context: Context, name: str, done: Mapped, asked: Questions) -> dict[str, State]:

@@ -5,10 +5,16 @@ from typing import Any
 
 from kidsclf import __version__
 from kidsclf.models.files import installed_versions
-from kidsclf.pipeline.context import Context, finished_partitions, stage_summary
+from kidsclf.pipeline.context import (
+    Context,
+    finished_partitions,
+    quarantined_before,
+    stage_summary,
+)
 from kidsclf.pipeline.products import product_network
 from kidsclf.reduce.summary import CutFlowStep, NetworkResult, RunFacts, build_summary
 from kidsclf.schema import CutCount, CutoutFlag
+from kidsclf.store.quarantine import Quarantined
 from kidsclf.store.receipts import read_receipt
 
 _PACKAGES = (
@@ -23,6 +29,11 @@ def cut_flow(context: Context) -> list[CutFlowStep]:
         CutFlowStep("ingest", "catalogue", CutCount(*cut))
         for cut in stage_summary(context, "ingest").facts["cuts"]
     ]
+    rows, kept = int(stage_summary(context, "ingest").facts["rows_out"]), _rows_classified(context)
+    if kept < rows:
+        reason = "bad input, or it killed every worker; see the folder quarantine"
+        cut = CutCount("quarantine", reason, rows, rows - kept)
+        flow.append(CutFlowStep("quarantine", "catalogue", cut))
     if not context.samples:
         return flow
     facts = stage_summary(context, "match").facts
@@ -56,13 +67,13 @@ def summarise_run(
             "pretrained": context.config.train.pretrained is not None,
         },
         rows_in=ingest.rows,
-        rows_out=int(ingest.facts["rows_out"]),
+        rows_out=_rows_classified(context),
         training_sample=context.config.train.sample,
         product_network=product_network(context),
         cut_flow=steps,
         warnings=warnings_of(context),
     )
-    rows = int(ingest.facts["rows_out"])
+    rows = facts.rows_out
     summary = build_summary(facts, results)
     summary["products"] = [
         {"path": path, "what": what, "rows": rows}
@@ -77,7 +88,7 @@ def summarise_run(
 
 def warnings_of(context: Context) -> list[str]:
     """Say what a reader of the catalogue should know before trusting it."""
-    found = []
+    found = _quarantine(context)
     if context.samples:
         matched = stage_summary(context, "match").facts["matched"]
         found += [
@@ -106,6 +117,24 @@ def warnings_of(context: Context) -> list[str]:
     return found
 
 
+def _rows_classified(context: Context) -> int:
+    """Count the sources of the partitions that no stage has put in quarantine."""
+    return sum(receipt.rows for receipt in finished_partitions(context, "products").values())
+
+
+def _quarantine(context: Context) -> list[str]:
+    """Say what was left out: how much at each stage, and the first reason."""
+    stages: dict[str, list[Quarantined]] = {}
+    for record in quarantined_before(context, ""):
+        stages.setdefault(record.stage, []).append(record)
+    return [
+        f"{len(records)} tasks of the stage {stage}, with some {sum(r.rows for r in records):,} "
+        f"rows, are in quarantine and their partitions left out, such as {records[0].task}: "
+        f"{records[0].reason}."
+        for stage, records in stages.items()
+    ]
+
+
 _MEANING = {
     "MISSING_TILE": "no tile holds the source, so image networks gave no class",
     "EDGE": "part of the stamp lies off its tile and is zero",
@@ -115,7 +144,7 @@ _MEANING = {
 
 def _flagged(context: Context) -> dict[str, int]:
     total = {flag.name or "": 0 for flag in CutoutFlag}
-    for partition in finished_partitions(context):
+    for partition in finished_partitions(context, "products"):
         receipt = read_receipt(context.work.receipts, "cutouts", partition.label)
         for name, count in receipt.facts["flags"].items() if receipt else ():
             total[name] += count

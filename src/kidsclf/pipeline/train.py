@@ -1,8 +1,6 @@
 """Stage ``train``: fit the networks to the training sample, or take those of another run."""
 
-import shutil
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +18,7 @@ from kidsclf.pipeline.context import (
     StageOutcome,
     code_fingerprint,
     finished_partitions,
+    left_out_before,
     out_of_date,
     settings_of,
     stage_summary,
@@ -28,6 +27,7 @@ from kidsclf.pipeline.context import (
 from kidsclf.pipeline.inputs import LabelledSample, read_labelled
 from kidsclf.pipeline.mapping import Made, Task
 from kidsclf.pipeline.match import match_settings
+from kidsclf.places import Place, download_tree, place
 from kidsclf.schema import SPLITS, Inputs
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.publish import published_folder
@@ -71,15 +71,41 @@ def training_tasks(context: Context) -> list[Task]:
     """Plan one task a network and fold, or one a network that is taken from another run."""
     settings = context.config.train
     if settings.pretrained is not None:
-        return [_adopting(context, name, Path(settings.pretrained)) for name in settings.networks]
+        folder = place(settings.pretrained, context.config.store)
+        return [_adopting(context, name, folder) for name in settings.networks]
     if stage_summary(context, "match").facts["asked"] != match_settings(context):
         raise out_of_date("match")
-    description = describe(context.config, context.bands)
+    description = describe(context.config, context.bands, stamp_size(context))
     return [
         _fitting(context, name, fold, description)
         for name in settings.networks
         for fold in (*range(settings.folds), FINAL)
     ]
+
+
+def stamp_size(context: Context) -> int:
+    """Give the side of the run's stamps, pixels.
+
+    Raises
+    ------
+    InputError
+        When a size in arcsec gave stamps of several sizes to a network that takes one.
+    """
+    settings = context.config.cutouts
+    if settings.size_arcsec is None:
+        return settings.size_px
+    sizes: set[int] = set()
+    for partition in finished_partitions(context, "train"):
+        receipt = read_receipt(context.work.receipts, "cutouts", partition.label)
+        sizes.update(receipt.facts["sizes_px"].values() if receipt else ())
+    networks = [name for name in context.config.train.networks if network_entry(name).images]
+    if len(sizes) > 1 and networks:
+        raise InputError(
+            f"the network {networks[0]!r} takes stamps of one size in all bands, but "
+            f"{settings.size_arcsec} arcsec are {', '.join(map(str, sorted(sizes)))} pixels; set "
+            f"cutouts.size_px, or name bands of one pixel scale"
+        )
+    return max(sizes, default=settings.size_px)
 
 
 def pixel_scale(context: Context) -> float:
@@ -93,7 +119,7 @@ def pixel_scale(context: Context) -> float:
     if not context.has_images:
         return 0.0
     scales: set[float] = set()
-    for partition in finished_partitions(context):
+    for partition in finished_partitions(context, "train"):
         receipt = read_receipt(context.work.receipts, "cutouts", partition.label)
         scales.update(receipt.facts["pixel_scales_arcsec"] if receipt else ())
     if not scales:
@@ -110,7 +136,8 @@ def _check_scale(context: Context, name: str) -> None:
     if not network_entry(name).images:
         return
     scale = pixel_scale(context)
-    card = read_card(Path(str(context.config.train.pretrained)) / name)
+    folder = place(str(context.config.train.pretrained), context.config.store)
+    card = read_card(folder / name)
     taught = float(card.scores.get(PIXEL_SCALE, 0.0))
     if abs(taught - scale) > _SCALE_TOLERANCE * scale:
         raise ConfigError(
@@ -130,13 +157,17 @@ def check_settings(config: Config, survey: ColumnMap) -> None:
     """
     settings = config.train
     for name in settings.networks:
-        if network_entry(name).images and not config.survey.tiles:
+        if network_entry(name).images and not config.has_images:
             raise ConfigError(
                 f"the network {name!r} needs images, but survey.tiles is empty; give tiles or take "
                 f"it out of train.networks"
             )
         if settings.pretrained is not None:
-            _check_pretrained(name, Path(settings.pretrained), describe(config, survey.bands))
+            folder = place(settings.pretrained, config.store)
+            # A size in arcsec is known in pixels when the tiles are; scoring looks at it again.
+            known = config.cutouts.size_arcsec is None
+            size = config.cutouts.size_px if known else _taught_size(folder / name)
+            _check_pretrained(name, folder, describe(config, survey.bands, size))
     if settings.pretrained is None and settings.sample not in config.samples:
         raise ConfigError(
             f"train.sample = {settings.sample!r} is not among the samples "
@@ -145,21 +176,26 @@ def check_settings(config: Config, survey: ColumnMap) -> None:
         )
 
 
-def describe(config: Config, bands: tuple[str, ...]) -> InputDescription:
-    """Say what the run's networks read and answer."""
-    image_bands = config.cutouts.bands if config.survey.tiles else ()
-    size = config.cutouts.size_px if config.survey.tiles else 0
+def describe(config: Config, bands: tuple[str, ...], size_px: int) -> InputDescription:
+    """Say what the run's networks read and answer, from stamps of ``size_px`` pixels."""
+    image_bands = config.cutouts.bands if config.has_images else ()
+    size = size_px if config.has_images else 0
     return InputDescription(bands, image_bands, size, config.train.classes)
 
 
-def images_fingerprint(context: Context) -> str:
-    """Hash the fingerprints of all partitions' cutouts."""
-    return fingerprint(
-        [
-            task_fingerprint(context, "cutouts", partition.label)
-            for partition in finished_partitions(context)
-        ]
-    )
+def _sample_fingerprint(context: Context, *, images: bool) -> str:
+    """Hash what the training sample is made of: the partitions in which it has sources.
+
+    So a network is not trained anew where the survey grows but its sample does not.
+    """
+    stages = ("match", "cutouts") if images else ("match",)
+    made_of = []
+    for partition, receipt in finished_partitions(context, "train").items():
+        matched = read_receipt(context.work.receipts, "match", partition.label)
+        if matched is None or matched.facts["matched"][context.config.train.sample]:
+            of_it = [task_fingerprint(context, stage, partition.label) for stage in stages]
+            made_of.append([partition.label, receipt.fingerprint, *of_it])
+    return fingerprint(made_of)
 
 
 def task_name(network: str, fold: int) -> str:
@@ -191,17 +227,17 @@ def _fitting(context: Context, name: str, fold: int, description: InputDescripti
     if not entry.images:
         description = description.without_images()
     seed = int(fingerprint(context.config.run.seed, name, fold)[:8], 16)
+    left_out = left_out_before(context, "train")
     made_from = fingerprint(
         code_fingerprint("train", "models", "features"),
-        stage_summary(context, "ingest").fingerprint,
-        stage_summary(context, "match").fingerprint,
-        images_fingerprint(context) if entry.images else None,
+        _sample_fingerprint(context, images=entry.images),
         settings.sample,
         settings_of(settings.trees if entry.family == "xgboost" else settings.neural),
         [settings.validation_fraction, settings.test_fraction, settings.folds, settings.threads],
         description.as_dict(),
         seed,
         context.config.infer.backend,
+        sorted(left_out),
     )
     return Task(
         "train",
@@ -218,11 +254,13 @@ def _fitting(context: Context, name: str, fold: int, description: InputDescripti
             made_from,
             pixel_scale(context) if entry.images else 0.0,
             context.survey.reference_band,
+            left_out,
         ),
+        essential=True,
     )
 
 
-def _adopting(context: Context, name: str, folder: Path) -> Task:
+def _adopting(context: Context, name: str, folder: Place) -> Task:
     text = (folder / name / CARD).read_text(encoding="utf-8")
     return Task(
         "train",
@@ -230,12 +268,17 @@ def _adopting(context: Context, name: str, folder: Path) -> Task:
         fingerprint("pretrained", text),
         adopt_network,
         (context.work, name, folder / name),
+        essential=True,
     )
 
 
-def _check_pretrained(name: str, folder: Path, description: InputDescription) -> None:
+def _taught_size(folder: Place) -> int:
+    return read_card(folder).description.size_px if (folder / CARD).exists() else 0
+
+
+def _check_pretrained(name: str, folder: Place, description: InputDescription) -> None:
     card = folder / name / CARD
-    if not card.is_file():
+    if not card.exists():
         raise ConfigError(
             f"train.pretrained = {folder} was to hold the network {name!r}, but {card} is not "
             f"there; give the 'models' folder of a finished run"
@@ -261,12 +304,13 @@ def train_network(
     made_from: str,
     scale_arcsec: float,
     reference_band: str | None,
+    left_out: frozenset[str],
 ) -> Made:
     """Fit one network and publish it; with a fold, also its scores of that fold."""
     entry, settings = network_entry(name), config.train
     if entry.family == "keras":
         prepare_backend(config.infer.backend, settings.threads)
-    sample = read_labelled(work, settings.sample, description)
+    sample = read_labelled(work, settings.sample, description, left_out)
     split = splits(sample.names, settings, fold)
     parts = {which: np.flatnonzero(split == which) for which in SPLITS}
     fitted = fit_network(
@@ -280,7 +324,7 @@ def train_network(
     about = {**fitted.scores, PIXEL_SCALE: scale_arcsec}
     about[BRIGHTEST] = _brightest(sample.labelled.take(parts[_TRAIN]).inputs, reference_band)
     path = work.model(name) if fold == FINAL else work.fold_model(name, fold)
-    with published_folder(path) as folder:
+    with published_folder(path, last=CARD) as folder:
         save_network(
             fitted.network,
             folder,
@@ -330,7 +374,7 @@ def _history(fitted: FittedNetwork, name: str, fold: int) -> pa.Table:
 
 
 def _write_fold_scores(
-    folder: Path,
+    folder: Place,
     fitted: FittedNetwork,
     sample: LabelledSample,
     rows: NDArray[np.int64],
@@ -355,9 +399,9 @@ def _write_fold_scores(
     write_table(folder / "scores.parquet", table)
 
 
-def adopt_network(work: WorkDirectory, name: str, source: Path) -> Made:
+def adopt_network(work: WorkDirectory, name: str, source: Place) -> Made:
     """Copy a trained network into this run."""
     path = work.model(name)
-    with published_folder(path) as folder:
-        shutil.copytree(source, folder, dirs_exist_ok=True)
+    with published_folder(path, last=CARD) as folder:
+        download_tree(source, folder)
     return Made(0, (path,), {"scores": dict(read_card(path).scores)})

@@ -1,0 +1,123 @@
+"""The commands beside the run itself; they read a work directory and open no cluster."""
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from kidsclf.config import StoreSettings
+from kidsclf.pipeline.check import check_work_directory
+from kidsclf.pipeline.progress import duration
+from kidsclf.pipeline.status import RunStatus, status_of
+from kidsclf.places import place
+from kidsclf.store.layout import WorkDirectory
+
+_UNSOUND = 4
+_MOST_NAMED = 20
+
+
+@dataclass(frozen=True)
+class Command:
+    """One word of the command line: what it is for, what it takes and what it does."""
+
+    name: str
+    meaning: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    work: Callable[[argparse.Namespace], int]
+
+    def parser(self) -> argparse.ArgumentParser:
+        """Describe its command line."""
+        parser = argparse.ArgumentParser(
+            prog=f"kidsclf {self.name}", description=f"{self.meaning[0].upper()}{self.meaning[1:]}."
+        )
+        self.add_arguments(parser)
+        return parser
+
+
+def _add_work_directory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("workdir", metavar="WORKDIR", help="of a run: a folder or s3://BUCKET/NAME")
+    parser.add_argument(
+        "--endpoint-url", metavar="URL", help="of the object store, where it is not Amazon's"
+    )
+
+
+def _work_directory(options: argparse.Namespace) -> WorkDirectory:
+    settings = StoreSettings(endpoint_url=options.endpoint_url)
+    return WorkDirectory(place(options.workdir, settings).resolve())
+
+
+def _add_status(parser: argparse.ArgumentParser) -> None:
+    _add_work_directory(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON record")
+
+
+def _status(options: argparse.Namespace) -> int:
+    status = status_of(_work_directory(options))
+    if options.json:
+        record = asdict(status) | {"done": status.done}
+        for stage, raw in zip(status.stages, record["stages"], strict=True):
+            raw["state"] = stage.state
+        print(json.dumps(record, indent=2))
+    else:
+        _print_status(status, options.workdir)
+    return 0
+
+
+def _print_status(status: RunStatus, workdir: str) -> None:
+    state = "a run is at work" if status.running else "no run is at work"
+    print(f"{status.title}: {workdir}, {'done' if status.done else 'not done'}, {state}")
+    print(f"  {'stage':<10} {'tasks':>15} {'rows':>15} {'worker time':>12}  state")
+    for stage in status.stages:
+        expected = "?" if stage.expected is None else f"{stage.expected:,}"
+        tasks = f"{stage.finished:,}/{expected}"
+        time = duration(stage.seconds)
+        print(f"  {stage.stage:<10} {tasks:>15} {stage.rows:>15,} {time:>12}  {stage.state}")
+    for record in status.quarantined[:_MOST_NAMED]:
+        print(f"quarantine  {record.stage} {record.task}: {record.reason}")
+    if len(status.quarantined) > _MOST_NAMED:
+        print(f"quarantine  and {len(status.quarantined) - _MOST_NAMED:,} more below quarantine/")
+    if status.failure is not None and not status.running:
+        failure = status.failure
+        print(f"last end    {failure.when}, exit code {failure.exit_code}: {failure.reason}")
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    _add_work_directory(parser)
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="partitions read side by side (default: %(default)s)",
+    )
+
+
+def _check(options: argparse.Namespace) -> int:
+    faults = 0
+    for finding in check_work_directory(_work_directory(options), max(1, options.threads)):
+        verdict = f"{len(finding.faults)} faults" if finding.faults else "sound"
+        print(f"{finding.part:<22} {finding.read:<40} {verdict}", flush=True)
+        for fault in finding.faults:
+            print(f"  {fault.path}: {fault.what}")
+        faults += len(finding.faults)
+    if faults:
+        print(
+            f"{faults} faults: remove the files named and give the command of the run again, which "
+            f"makes them anew"
+        )
+    return _UNSOUND if faults else 0
+
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command("status", "say how far a run has come", _add_status, _status),
+        Command(
+            "check",
+            "read all of a work directory and name everything in it that is not as written",
+            _add_check,
+            _check,
+        ),
+    )
+}
