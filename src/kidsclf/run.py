@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -22,6 +23,7 @@ from kidsclf.commands import COMMANDS
 from kidsclf.config import Config, StoreSettings, load_config
 from kidsclf.errors import ConfigError, KidsclfError, StoreError
 from kidsclf.pipeline.context import Context
+from kidsclf.pipeline.full_disk import write_failures
 from kidsclf.pipeline.mapping import Engine, Watcher
 from kidsclf.pipeline.plan import (
     STAGES,
@@ -124,6 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("distributed").setLevel(logging.ERROR)
     given = list(sys.argv[1:] if arguments is None else arguments)
     command = COMMANDS.get(given[0]) if given else None
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: in good order
     try:
         if command is not None:
             return command.work(command.parser().parse_args(given[1:]))
@@ -158,6 +162,7 @@ def _run(options: argparse.Namespace) -> int:
     _check_work_directory(work, fresh=options.fresh)
     print(f"kidsclf {__version__}: {config.run.title}", flush=True)
     with (
+        write_failures(work.root),
         locked(work.root),
         _scratch(work, config) as (scratch, logs),
         open_cluster(
@@ -176,7 +181,20 @@ def _run(options: argparse.Namespace) -> int:
             run_stages(Context(config, work, survey, samples, engine), stages)
         remove_unfinished(work.root)
     _print_result(work, time.monotonic() - started)
-    return _QUARANTINED if read_quarantine(work.quarantine) else 0
+    return _exit_code(work)
+
+
+def _exit_code(work: WorkDirectory) -> int:
+    """Say on standard error what was left out; without that, 0."""
+    left_out = len(read_quarantine(work.quarantine))
+    if not left_out:
+        return 0
+    print(
+        f"kidsclf: all was done but {left_out} tasks, which are in quarantine; their records in "
+        f"{work.quarantine} say why, and the same command tries them again",
+        file=sys.stderr,
+    )
+    return _QUARANTINED
 
 
 @contextmanager

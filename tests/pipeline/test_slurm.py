@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from distributed import Client
+from distributed import Client, as_completed
 from work_directories import COMMAND, science_of
 
 from kidsclf.cluster.open import open_cluster
@@ -146,6 +146,11 @@ def test_a_queue_that_is_full_is_not_waited_for_for_ever(small_survey, command, 
 
 
 def test_traffic_is_encrypted_and_certificates_are_private(tmp_path):
+    def open_to_others() -> set[int]:
+        found = psutil.Process().net_connections("inet")
+        listening = [each.laddr for each in found if each.status == psutil.CONN_LISTEN]
+        return {address.port for address in listening if address.ip != "127.0.0.1"}
+
     settings = ClusterSettings(
         kind="slurm",
         workers=1,
@@ -165,6 +170,8 @@ def test_traffic_is_encrypted_and_certificates_are_private(tmp_path):
         address = client.scheduler.address
         assert address.startswith("tls://")
         (worker,) = client.run(lambda: dict(os.environ)).items()
+        (beyond_loopback,) = client.run(open_to_others).values()
+        assert beyond_loopback == {int(worker[0].rpartition(":")[2])}
         assert worker[0].startswith("tls://")
         assert worker[1]["KERAS_BACKEND"] == "tensorflow"
         assert worker[1]["WITH_SPACES"] == "two words; and 'quotes'"
@@ -248,8 +255,10 @@ def test_a_worker_leaves_before_its_walltime_and_is_replaced(tmp_path):
     )
     notes = tmp_path / "notes"
     with asked as client:
-        futures = client.map(noting(notes, 2.0), range(25))
-        jobs = client.gather(futures)
+        jobs = []
+        for future in as_completed(client.map(noting(notes, 2.0), range(25))):
+            jobs.append(future.result())
+            future.release()  # as a run does, so that no worker keeps results
         assert sorted(map(int, notes.read_text().split())) == list(range(25))
         assert suspicions(client) == 0
         assert len(set(jobs)) > 1

@@ -92,6 +92,7 @@ async def leave(worker: Worker, reason: str) -> None:
     await worker.scheduler.retire_workers(
         workers=[worker.address], close_workers=False, remove=True, stimulus_id="kidsclf-leaving"
     )
+    await asyncio.sleep(_LOOK_SECONDS)  # the scheduler also says so to the worker
     await worker.close(nanny=True, reason=reason)
 
 
