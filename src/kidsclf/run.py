@@ -48,7 +48,7 @@ from kidsclf.surveys.tables import find_files
 
 _INTERRUPTED = 130
 _QUARANTINED = 7
-_WATCHERS: dict[str, Callable[[TextIO], Watcher]] = {"line": ProgressLine, "json": ProgressEvents}
+_WATCHERS: dict[str, Callable[[TextIO], Watcher]] = {"text": ProgressLine, "json": ProgressEvents}
 _FIRST_ANSWER_SECONDS = 10.0
 _WRITTEN = "# Written by kidsclf: the settings of the last run in this folder."
 
@@ -113,8 +113,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--log-format",
-        choices=("line", "json"),
-        default="line",
+        choices=tuple(_WATCHERS),
+        default="text",
         help="how progress is told on standard error: a line for people, or JSON lines",
     )
     parser.add_argument("--version", action="version", version=f"kidsclf {__version__}")

@@ -43,8 +43,10 @@ def test_a_terminal_sees_one_line_that_changes(clock):
         "infer mlp          [=====               ] 1/4  250 sources/s  0:10 left",
         "infer mlp          [==========          ] 2/4  167 sources/s  0:12 left",
         "quarantine         infer mlp@5/7: it killed each of the 4 workers that touched it",
-        "infer mlp          3 tasks, 2 finished before, 1 in quarantine, 3,000 sources"
-        "  167 sources/s  0:18",
+        (
+            "infer mlp          3 tasks, 2 finished before, 1 in quarantine, 3,000 sources"
+            "  167 sources/s  0:18"
+        ),
     ]
 
 

@@ -97,9 +97,16 @@ def check_samples(config: Config, survey: ColumnMap, samples: Mapping[str, Colum
     ------
     ConfigError
         Where the column map of the sample, or of the catalogue that is to hold the labels, names
-        none.
+        none; or where tables are to be matched by positions that are invented.
     """
     for name, settings in config.samples.items():
+        nowhere = [each.name for each in (survey, samples[name]) if each.position.invented]
+        if settings.tables and nowhere:
+            raise ConfigError(
+                f"the tables of the sample {name!r} were to be matched on the sky, but those of "
+                f"{nowhere[0]!r} hold no positions; take labels from the catalogue itself, without "
+                f"samples.{name}.tables"
+            )
         column_map = samples[name] if settings.tables else survey
         if column_map.label is None:
             holder = "its tables" if settings.tables else "the catalogue, as it has no tables"

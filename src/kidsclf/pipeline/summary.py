@@ -89,6 +89,11 @@ def summarise_run(
 def warnings_of(context: Context) -> list[str]:
     """Say what a reader of the catalogue should know before trusting it."""
     found = _quarantine(context)
+    if context.survey.position.invented:
+        found.append(
+            "The survey's tables hold no positions: those here are made from the names, and "
+            "neither the map of the sky nor any density means anything."
+        )
     if context.samples:
         matched = stage_summary(context, "match").facts["matched"]
         found += [
