@@ -17,6 +17,8 @@ NAME = "name"
 RA = "ra"
 DEC = "dec"
 LABEL = "label"
+LABEL_NAME = "label_name"
+"""Identifier of a source in the survey that its label is from."""
 REDSHIFT = "redshift"
 HALF_LIGHT_RADIUS = "half_light_radius_arcsec"
 

@@ -16,6 +16,7 @@ declare -A tests_that_need=(
     [slurmd]="a real Slurm (marker 'slurm')"
     [slurm-client]="a real Slurm (marker 'slurm')"
     [radosgw]="a real S3 server (marker 's3')"
+    [stilts]="matches held against STILTS (marker 'stilts')"
 )
 
 say() { echo "== debian packages: $*"; }
@@ -23,7 +24,7 @@ installed() { [[ $(dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null) == i
 
 named=${1:-}
 wanted=("$@")
-((${#wanted[@]})) || wanted=(ceph-mon ceph-osd chromium munge slurmctld slurmd slurm-client radosgw)
+((${#wanted[@]})) || wanted=(ceph-mon ceph-osd chromium munge slurmctld slurmd slurm-client radosgw stilts)
 
 missing=()
 for package in "${wanted[@]}"; do

@@ -12,14 +12,13 @@ from kidsclf.ingest.crossmatch import Floats, mutual_nearest, nearest
 from kidsclf.pipeline.labels import NO_CUTS, Labels
 from kidsclf.pipeline.mapping import Made
 from kidsclf.pipeline.reading import cut_rows
-from kidsclf.schema import DEC, LABEL, NAME, RA, REDSHIFT, SPATIAL_INDEX, CutCount
+from kidsclf.schema import DEC, LABEL, LABEL_NAME, NAME, RA, REDSHIFT, SPATIAL_INDEX, CutCount
 from kidsclf.sky.lookup import SkyIndex
 from kidsclf.sky.margin import Stretches, stretches_near
 from kidsclf.sky.partition import INDEX_ORDER, Partition
 from kidsclf.store.catalogue import HatsCatalogue
 from kidsclf.store.layout import WorkDirectory
 
-LABEL_NAME = "label_name"
 SEPARATION = "separation_arcsec"
 
 _MANY_DEPTH = 6

@@ -1,5 +1,6 @@
 """The stages in their order, what each needs, and the run as a whole."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,12 @@ from kidsclf.surveys.column_map import ColumnMap
 _GIB = 1024.0**3
 _PROCESS_GIB = 0.6
 """Measured: a worker with TensorFlow, pyarrow and astropy imported and nothing to do."""
+
+
+_CUTTING_GIB = 0.35
+"""A strip of 16 million pixels with weight and mask, and chunks being packed."""
+_FINE_SCALE_ARCSEC = 0.2
+"""Arcsec a pixel of OmegaCAM and of LSST."""
 
 
 @dataclass(frozen=True)
@@ -62,22 +69,30 @@ def memory_gib(config: Config, bands: int) -> dict[str, float]:
     """Estimate what one task of each stage needs, GiB, process included.
 
     The largest are a chunk of the survey's table (three copies: read, canonical, sorted) and the
-    stamps of a partition (as stored, as float32, and once more as the network reads them).
+    stamps of a partition: as stored, one band at a time, when they are cut; as stored, as float32,
+    and once more as the network reads them, when they are scored.
     """
     row = 16.0 * (2 * bands + 4) + 64.0
-    stamps = 0.0
-    if config.has_images:
-        stamps = 4.0 * config.cutouts.size_px**2 * len(config.cutouts.bands)
+    pixels = float(_stamp_size(config)) ** 2 if config.has_images else 0.0
+    stamps = 4.0 * pixels * len(config.cutouts.bands)
+    stored = pixels * (2 if config.cutouts.encoding == "int16" else 4)
     partition = config.ingest.max_rows * row
     with_images = any(network_entry(name).images for name in config.train.networks)
     needs = {
         "ingest": 3 * config.ingest.chunk_rows * row,
-        "cutouts": config.ingest.max_rows * 4 * stamps + 0.2 * _GIB * (stamps > 0),
+        "cutouts": config.ingest.max_rows * stored + _CUTTING_GIB * _GIB * (stored > 0),
         "match": 3 * partition,
         "infer": partition + config.ingest.max_rows * (3 * stamps if with_images else 0.0),
         "reduce": 3 * partition,
     }
     return {stage: _PROCESS_GIB + need / _GIB for stage, need in needs.items()}
+
+
+def _stamp_size(config: Config) -> int:
+    """Give the side of a stamp, pixels; the scale of tiles is not known before they are read."""
+    if config.cutouts.size_arcsec is None:
+        return config.cutouts.size_px
+    return math.ceil(config.cutouts.size_arcsec / _FINE_SCALE_ARCSEC)
 
 
 def check_memory(config: Config, bands: int, stages: Sequence[Stage]) -> None:
