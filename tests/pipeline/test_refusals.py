@@ -241,13 +241,11 @@ def test_help_version_and_dry_run_write_nothing(small_survey, capsys, no_cluster
 
 
 def test_an_address_where_nobody_answers(small_survey, refused, tmp_path):
-    started = time.monotonic()
     work = tmp_path / "work"
     answer = refused(small_survey / "run.toml", "--workdir", work, "--cluster", NOWHERE)
     assert answer.code == 5
     assert NOWHERE in answer.sentence
     assert "no scheduler answers" in answer.sentence
-    assert time.monotonic() - started < 30
     assert not work.exists()
 
 
