@@ -1,22 +1,32 @@
 """What is asked of Slurm: the job script, for processors and GPUs, and the worker's lifetime."""
 
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
-from dask_jobqueue.slurm import SLURMJob
 
-from kidsclf.cluster.slurm import job_options, lifetime_seconds, walltime_seconds
+from kidsclf.cluster.slurm import job_options, jobqueue, lifetime_seconds, walltime_seconds
 from kidsclf.config import ClusterSettings, SlurmSettings
 from kidsclf.errors import ClusterError
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
 
+def test_ctrl_c_stays_as_it_was():
+    program = (
+        "import signal; from kidsclf.cluster.slurm import jobqueue; jobqueue(); "
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def script(settings: ClusterSettings) -> str:
     environment = {"WITH_QUOTES": "two words; and 'quotes'"}
-    job = SLURMJob("tls://head:8786", "worker-0", **job_options(settings, environment))
+    job = jobqueue().slurm.SLURMJob(
+        "tls://head:8786", "worker-0", **job_options(settings, environment)
+    )
     return job.job_script()
 
 

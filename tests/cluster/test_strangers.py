@@ -56,11 +56,11 @@ def test_who_lacks_the_certificate_is_not_let_in(tmp_path):
         with Client(address, security=security, timeout="10s") as client:
             assert client.scheduler_info()["workers"] == {}
         with pytest.raises(OSError, match=r"(?i)certificate|ssl|tls|timed out"):
-            Client(address, security=other, timeout="2s")
+            Client(address, security=other, timeout="2s", set_as_default=False)
         with pytest.raises((OSError, TypeError)):
-            Client(address, timeout="2s")
+            Client(address, timeout="2s", set_as_default=False)
         with pytest.raises((OSError, RuntimeError)):
-            Client(address.replace("tls://", "tcp://"), timeout="2s")
+            Client(address.replace("tls://", "tcp://"), timeout="2s", set_as_default=False)
         time.sleep(0.1)
         assert len(cluster.scheduler.clients) == 1  # the cluster's own
 

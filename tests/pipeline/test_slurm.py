@@ -179,7 +179,7 @@ def test_traffic_is_encrypted_and_certificates_are_private(tmp_path):
         assert worker[1]["SLURM_JOB_ID"].isdigit()
         for stranger in (address, address.replace("tls://", "tcp://")):
             with pytest.raises((OSError, TypeError, RuntimeError)):
-                Client(stranger, timeout="2s")
+                Client(stranger, timeout="2s", set_as_default=False)
         certificates = list((scratch / "certificates").iterdir())
         assert len(certificates) == 2
         assert {path.stat().st_mode & 0o777 for path in certificates} == {0o600}

@@ -4,8 +4,10 @@ import importlib
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,6 +29,15 @@ _WALLTIME = re.compile(
 )
 
 
+def jobqueue() -> Any:
+    """Import dask-jobqueue; it would make Ctrl-C end the process with code 0, which is undone."""
+    before = signal.getsignal(signal.SIGINT)
+    module = importlib.import_module("dask_jobqueue")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, before)
+    return module
+
+
 def slurm_cluster(
     settings: ClusterSettings, scratch: Path, logs: Path, environment: Mapping[str, str]
 ) -> Any:
@@ -43,7 +54,7 @@ def slurm_cluster(
             "run where jobs are submitted, or use --cluster local"
         )
     logs.mkdir(parents=True, exist_ok=True)
-    cluster = importlib.import_module("dask_jobqueue").SLURMCluster(
+    cluster = jobqueue().SLURMCluster(
         **job_options(settings, environment),
         local_directory=str(scratch),
         log_directory=str(logs),

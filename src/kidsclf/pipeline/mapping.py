@@ -7,7 +7,7 @@ the scheduler nor the client grows with the survey.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Literal, Protocol
 
 from distributed import Client, Future, KilledWorker, as_completed, wait
@@ -67,8 +67,15 @@ class Engine:
 
     @property
     def workers(self) -> int:
-        """Worker processes at present."""
-        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+        """Worker processes at present.
+
+        Raises
+        ------
+        ClusterError
+            When the scheduler is lost.
+        """
+        with _asking_the_scheduler():
+            return len(self._client.scheduler_info(n_workers=-1)["workers"])
 
     def tell_kept(self, stage: str, tasks: int) -> None:
         """Say that a whole stage was finished before."""
@@ -135,14 +142,16 @@ class Engine:
         """Tell the map of the sky on the dashboard what is to come."""
         finished = [name.rpartition("@")[2] for name in kept]
         cells = cells_of([task.label for task in todo], finished)
-        self._client.log_event(TOPIC, {"stage": title, **cells})
+        with _asking_the_scheduler():
+            self._client.log_event(TOPIC, {"stage": title, **cells})
 
     def _tell_end(self, task: Task, end: Receipt | Quarantined) -> None:
         if isinstance(end, Receipt):
             self._watcher.advance(end.rows)
             return
         self._watcher.leave_out(f"{task.stage} {task.name}", end.reason)
-        self._client.log_event(TOPIC, {"quarantined": task.label})
+        with _asking_the_scheduler():
+            self._client.log_event(TOPIC, {"quarantined": task.label})
 
     def _kept(self, tasks: Sequence[Task]) -> list[Receipt]:
         """Look which tasks are finished; an object store is asked for several at a time."""
@@ -177,11 +186,15 @@ class Engine:
             left = list(running.futures)
             with suppress(TimeoutError, CancelledError):
                 wait(left, timeout=_PATIENCE_SECONDS)
-            self._client.cancel(left, force=True)
+            self._cancel(left)
             raise
         except BaseException:
-            self._client.cancel(list(running.futures), force=True)
+            self._cancel(list(running.futures))
             raise
+
+    def _cancel(self, futures: list[Future]) -> None:
+        with suppress(OSError, CancelledError):  # the scheduler may be what was lost
+            self._client.cancel(futures, force=True)
 
     def _room(self) -> int:
         """Say how many tasks may be under way: enough that no worker waits for the client."""
@@ -192,7 +205,8 @@ class Engine:
         made_for = fingerprint(task.fingerprint, self._work.root)
         key = f"{task.title.replace('.', '_')}-{task.label}-{made_for}"
         tasks[key] = task
-        return self._client.submit(perform, task, self._work, key=key, pure=False)
+        with _asking_the_scheduler():
+            return self._client.submit(perform, task, self._work, key=key, pure=False)
 
     def _end_of(self, task: Task, future: Future) -> Receipt | Quarantined:
         try:
@@ -212,12 +226,12 @@ class Engine:
                 f"{found}; it may need more memory: raise cluster.memory_gib_per_worker or lower "
                 f"ingest.max_rows, or set run.on_bad_input to quarantine to do the rest"
             ) from error
-        except (CancelledError, NoWorkerError, OSError) as error:
-            raise ClusterError(
-                f"the run needs its scheduler and at least one worker, but they are gone "
-                f"({_in_short(error)}); start the cluster anew and give the same command, which "
-                f"goes on from here"
-            ) from error
+        except (CancelledError, NoWorkerError) as error:
+            raise _lost(error) from error
+        except OSError as error:
+            if future.status == "error":  # the task's own
+                raise
+            raise _lost(error) from error
         assert isinstance(receipt, Receipt)  # noqa: S101  # for the type checker
         return receipt
 
@@ -225,6 +239,23 @@ class Engine:
         record = Quarantined(task.stage, task.name, task.fingerprint, task.rows, reason)
         write_quarantined(self._work.quarantine, record)
         return record
+
+
+@contextmanager
+def _asking_the_scheduler() -> Iterator[None]:
+    """Name a scheduler that does not answer."""
+    try:
+        yield
+    except (CancelledError, OSError) as error:
+        raise _lost(error) from error
+
+
+def _lost(error: BaseException) -> ClusterError:
+    return ClusterError(
+        f"the run needs its scheduler and at least one worker, but they are gone "
+        f"({_in_short(error)}); start the cluster anew and give the same command, which goes on "
+        f"from here"
+    )
 
 
 def _in_short(error: BaseException) -> str:
