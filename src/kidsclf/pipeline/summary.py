@@ -143,7 +143,7 @@ def _quarantine(context: Context) -> list[str]:
 _MEANING = {
     "MISSING_TILE": "no tile holds the source, so image networks gave no class",
     "EDGE": "part of the stamp lies off its tile and is zero",
-    "COARSE": "too bright for steps of a quarter of the sky noise",
+    "COARSE": "too bright for steps of a fifth of the sky noise",
 }
 
 
