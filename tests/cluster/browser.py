@@ -31,6 +31,14 @@ class Page:
         message = {"id": self._number, "method": method, "params": parameters}
         return self._loop.run_sync(lambda: self._answer(message), timeout=60)
 
+    def close(self) -> None:
+        """Leave; within the loop, or tornado makes this thread another one that nobody closes."""
+
+        async def leave() -> None:
+            self._connection.close()
+
+        self._loop.run_sync(leave)
+
     async def _answer(self, message: dict[str, Any]) -> dict[str, Any]:
         await self._connection.write_message(json.dumps(message))
         while True:
@@ -78,7 +86,7 @@ def opened(url: str, folder: Path, size: str = "900,700") -> Iterator[Page]:
         page = Page(loop, connection)
         page.ask("Page.navigate", url=url)
         yield page
-        connection.close()
+        page.close()
     finally:
         process.kill()
         process.communicate()
