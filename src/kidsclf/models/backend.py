@@ -15,6 +15,12 @@ from typing import Literal
 from kidsclf.errors import ConfigError, PlanError
 
 Backend = Literal["tensorflow", "jax", "torch"]
+Precision = Literal["float32", "bfloat16"]
+
+_BFLOAT16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""As Linux names them, of x86 and of ARM."""
+_AMPERE = (8, 0)
+"""The first NVIDIA architecture that multiplies bfloat16 in hardware."""
 
 
 def prepare_backend(backend: Backend, threads: int) -> None:
@@ -58,6 +64,60 @@ def prepare_backend(backend: Backend, threads: int) -> None:
         _prepare_torch(threads)
 
 
+def has_accelerator(backend: Backend) -> bool:
+    """Say whether a backend that is ready computes elsewhere than on the processor."""
+    module = importlib.import_module(backend)
+    if backend == "tensorflow":
+        return bool(module.config.list_physical_devices("GPU"))
+    if backend == "jax":
+        return str(module.default_backend()) != "cpu"
+    return bool(module.cuda.is_available())
+
+
+def choose_precision(wanted: Precision | Literal["auto"], backend: Backend) -> Precision:
+    """Say in which precision a network's products are to be computed here.
+
+    Parameters
+    ----------
+    wanted : {"auto", "float32", "bfloat16"}
+        ``auto`` is bfloat16 where the hardware multiplies it and the backend makes use of that.
+    backend : {"tensorflow", "jax", "torch"}
+        Ready to use.
+    """
+    if wanted != "auto":
+        return wanted
+    if has_accelerator(backend):
+        return "bfloat16" if _accelerator_has_bfloat16(backend) else "float32"
+    # XLA turns bfloat16 into float32 and back around each product on a processor.
+    return "bfloat16" if backend != "jax" and _processor_has_bfloat16() else "float32"
+
+
+def _accelerator_has_bfloat16(backend: Backend) -> bool:
+    module = importlib.import_module(backend)
+    if backend == "tensorflow":
+        device = module.config.list_physical_devices("GPU")[0]
+        details = module.config.experimental.get_device_details(device)
+        return bool(details.get("compute_capability", (0, 0)) >= _AMPERE)
+    if backend == "jax":
+        capability = getattr(module.devices()[0], "compute_capability", "0.0")
+        return tuple(map(int, str(capability).split("."))) >= _AMPERE
+    return bool(module.cuda.is_bf16_supported())
+
+
+def _processor_has_bfloat16() -> bool:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return False
+    words = {
+        word
+        for line in lines
+        if line.startswith(("flags", "Features"))
+        for word in line.partition(":")[2].split()
+    }
+    return bool(words & _BFLOAT16_INSTRUCTIONS)
+
+
 @contextmanager
 def _quiet_start() -> Iterator[None]:
     """Keep what native libraries write while they load from the terminal.
@@ -78,6 +138,8 @@ def _quiet_start() -> Iterator[None]:
 def _prepare_tensorflow(threads: int) -> None:
     import tensorflow  # noqa: PLC0415  (heavy; only where this backend is chosen)
 
+    # It warns on standard error when several networks are loaded, each of which it compiles anew.
+    tensorflow.get_logger().setLevel("ERROR")
     settings = tensorflow.config
     found = settings.threading.get_intra_op_parallelism_threads()
     if found != threads:

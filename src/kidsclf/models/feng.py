@@ -62,6 +62,8 @@ PHOTOMETRY = "photometry"
 STAMPS = "stamps"
 STANDARDISE = "standardise"
 STRETCH = "stretch"
+IMAGE_VECTOR = "image_vector"
+PROBABILITIES = "probabilities"
 
 
 def build_mnn(description: InputDescription, l2: float) -> keras.Model:
@@ -133,7 +135,7 @@ def _image_branch(stamps: Any, l2: float) -> Any:
         maps = _basic_block(maps, f"{name}_a", l2, width=width, stride=stride, project=True)
         maps = _basic_block(maps, f"{name}_b", l2, width=width, stride=1, project=False)
     maps = layers.AveragePooling2D(2, padding="same", name="image_pool")(maps)
-    return layers.Flatten(name="image_vector")(maps)
+    return layers.Flatten(name=IMAGE_VECTOR)(maps)
 
 
 def _basic_block(maps: Any, name: str, l2: float, *, width: int, stride: int, project: bool) -> Any:
@@ -170,7 +172,7 @@ def _head(vector: Any, classes: int, l2: float) -> Any:
     vector = _dense_chain(vector, HEAD_WIDTHS, "head", l2)
     penalty = keras.regularizers.L2(l2)
     return layers.Dense(
-        classes, activation="softmax", kernel_regularizer=penalty, name="probabilities"
+        classes, activation="softmax", kernel_regularizer=penalty, name=PROBABILITIES
     )(vector)
 
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,21 @@ from kidsclf.models.table import NetworkEntry
 Photometry = NDArray[np.float32]
 Stamps = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
+
+
+class Answering(Protocol):
+    """What can be asked about sources."""
+
+    @property
+    def description(self) -> InputDescription:
+        """The data that it reads."""
+        ...
+
+    def predict(
+        self, photometry: Photometry, stamps: Stamps | None, batch_size: int
+    ) -> Probabilities:
+        """Say the probability of each class, as ``Network`` has it."""
+        ...
 
 
 class Network(ABC):

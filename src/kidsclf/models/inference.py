@@ -1,0 +1,146 @@
+"""A trained network as it answers in the stage ``infer``: folded, tabulated, in one batch shape."""
+
+from collections.abc import Callable, Mapping
+from typing import cast, final
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from kidsclf.models.backend import Backend, Precision, has_accelerator
+from kidsclf.models.description import InputDescription
+from kidsclf.models.feng import HEAD_WIDTHS, IMAGE_VECTOR, PHOTOMETRY, PROBABILITIES, STAMPS
+from kidsclf.models.fold import fold
+from kidsclf.models.network import Photometry, Probabilities, Stamps, pad_rows
+from kidsclf.models.neural import NeuralNetwork
+from kidsclf.models.photometry_tables import PhotometryTables
+
+CLOSE_CALL = 0.05
+"""Where the two largest probabilities differ by less, a rounded answer is not trusted."""
+
+_SUMS = "photometry_sums"
+_CLOSE_ROWS = 64
+"""Close calls asked at once; they are few."""
+_ROWS_WITHOUT_STAMPS = 4
+"""A source without a stamp is small, so batches hold this many times as many of them."""
+
+
+@final
+class FoldedNetwork:
+    """A Keras model that says what the trained one says, for less.
+
+    Attributes
+    ----------
+    description : InputDescription
+    """
+
+    def __init__(
+        self,
+        description: InputDescription,
+        models: Mapping[Precision, keras.Model],
+        tables: PhotometryTables | None,
+        threads: int,
+    ) -> None:
+        self.description = description
+        self._exact = models["float32"]
+        self._rounded = models.get("bfloat16")
+        self._tables = tables
+        self._threads = threads
+
+    @classmethod
+    def of(cls, network: NeuralNetwork, precision: Precision, threads: int) -> "FoldedNetwork":
+        """Make a trained network ready to answer.
+
+        Parameters
+        ----------
+        network : NeuralNetwork
+        precision : {"float32", "bfloat16"}
+            Of the products in most layers (``fold``). Sources whose answer is close
+            (``CLOSE_CALL``) are asked again in float32.
+        threads : int
+            Of the tables; those of the backend are fixed by ``prepare_backend``.
+        """
+        description, model = network.description, network.model
+        tables = None
+        build: Callable[[keras.Model, Precision], keras.Model] = fold
+        if not has_accelerator(cast("Backend", keras.config.backend())):
+            # With one, products are cheap, and what is looked up would have to be carried to it.
+            tables, build = PhotometryTables.of(model), _after_tables
+        models = {each: build(model, each) for each in dict.fromkeys(("float32", precision))}
+        return cls(description, models, tables, threads)
+
+    def predict(
+        self, photometry: Photometry, stamps: Stamps | None, batch_size: int
+    ) -> Probabilities:
+        """Say the probability of each class, in padded batches of one shape."""
+        rows = batch_size if stamps is not None else _ROWS_WITHOUT_STAMPS * batch_size
+        if self._rounded is None:
+            return self._answer(self._exact, photometry, stamps, rows)
+        probabilities = self._answer(self._rounded, photometry, stamps, rows)
+        close = np.flatnonzero(_lead(probabilities) < CLOSE_CALL)
+        asked_again = photometry[close], None if stamps is None else stamps[close]
+        probabilities[close] = self._answer(self._exact, *asked_again, _CLOSE_ROWS)
+        return probabilities
+
+    def _answer(
+        self, model: keras.Model, photometry: Photometry, stamps: Stamps | None, batch_size: int
+    ) -> Probabilities:
+        shape = (len(photometry), len(self.description.classes))
+        probabilities = np.empty(shape, dtype=np.float32)
+        for start in range(0, len(photometry), batch_size):
+            rows = slice(start, start + batch_size)
+            inputs = self._photometry(photometry[rows])
+            if stamps is not None:
+                inputs[STAMPS] = stamps[rows]
+            batch = {name: pad_rows(values, batch_size) for name, values in inputs.items()}
+            answer = model.predict_on_batch(batch)
+            probabilities[rows] = answer[: len(probabilities[rows])]
+        return probabilities
+
+    def _photometry(self, photometry: Photometry) -> dict[str, NDArray[np.float32]]:
+        if self._tables is None:
+            return {PHOTOMETRY: photometry}
+        return {_SUMS: self._tables.sums(photometry, self._threads)}
+
+
+def _lead(probabilities: Probabilities) -> NDArray[np.float32]:
+    """By how much the most probable class is ahead of the next."""
+    two = np.partition(probabilities, -2, axis=1)[:, -2:]
+    return np.asarray(two[:, 1] - two[:, 0])
+
+
+def _after_tables(model: keras.Model, precision: Precision) -> keras.Model:
+    """Build what follows when the tables have said what the head is told of photometry."""
+    sums = keras.Input((HEAD_WIDTHS[0],), name=_SUMS)
+    inputs, values = {_SUMS: sums}, sums
+    if STAMPS in model.input:
+        branch = keras.Model({STAMPS: model.input[STAMPS]}, model.get_layer(IMAGE_VECTOR).output)
+        inputs[STAMPS] = keras.Input(model.input[STAMPS].shape[1:], name=STAMPS)
+        vector = fold(branch, precision)({STAMPS: inputs[STAMPS]})
+        told = layers.Dense(HEAD_WIDTHS[0], use_bias=False, dtype=precision, name=_head(0))
+        values = layers.Add(dtype="float32")([sums, told(vector)])
+    values = layers.Activation("relu", dtype="float32")(values)
+    for place in range(1, len(HEAD_WIDTHS)):
+        values = layers.Dense(
+            HEAD_WIDTHS[place], activation="relu", dtype=precision, name=_head(place)
+        )(values)
+    probabilities = layers.Dense(
+        model.output.shape[-1], activation="softmax", dtype="float32", name=PROBABILITIES
+    )(values)
+    built = keras.Model(inputs, probabilities)
+    _take_head(built, model)
+    return built
+
+
+def _take_head(built: keras.Model, model: keras.Model) -> None:
+    for name in [*map(_head, range(1, len(HEAD_WIDTHS))), PROBABILITIES]:
+        built.get_layer(name).set_weights(model.get_layer(name).get_weights())
+    if STAMPS in model.input:
+        kernel = model.get_layer(_head(0)).get_weights()[0]
+        of_image = model.get_layer(IMAGE_VECTOR).output.shape[-1]
+        built.get_layer(_head(0)).set_weights([kernel[-of_image:]])
+
+
+def _head(place: int) -> str:
+    return f"head_{HEAD_WIDTHS[place]}"

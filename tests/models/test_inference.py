@@ -1,0 +1,166 @@
+"""Networks made ready to answer say what the trained ones say."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kidsclf.models.backend import prepare_backend
+from kidsclf.models.description import InputDescription
+
+prepare_backend("tensorflow", 2)
+
+import keras  # noqa: E402
+
+from kidsclf.models.feng import build_mlp, build_mnn  # noqa: E402
+from kidsclf.models.fold import fold  # noqa: E402
+from kidsclf.models.inference import CLOSE_CALL, FoldedNetwork  # noqa: E402
+from kidsclf.models.neural import NeuralNetwork  # noqa: E402
+from kidsclf.models.piecewise import tabulate  # noqa: E402
+from kidsclf.models.table import network_entry  # noqa: E402
+
+# Keras hands TensorFlow's tensors to numpy.array, which warns that they predate NumPy 2.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+CLASSES = ("STAR", "QSO", "GALAXY")
+SOURCES = 700
+SOFTENING = 2e-12
+
+
+def as_if_trained(model, seed):
+    """Give each weight, those of normalisations too, a value that matters."""
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        if weight.name in ("gamma", "moving_variance"):
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+        elif weight.name in ("beta", "bias", "moving_mean"):
+            weight.assign(rng.normal(0, 0.1, weight.shape))
+        elif weight.name == "softening":
+            weight.assign(np.full(weight.shape, SOFTENING))
+        elif weight.name == "centre":
+            weight.assign(rng.normal(10, 1, weight.shape))
+        elif weight.name == "width":
+            weight.assign(rng.uniform(5, 9, weight.shape))
+    return model
+
+
+def spread(model, inputs):
+    """Scale the last layer, so that the classes' odds vary by factors and none is always ahead."""
+    last = model.get_layer("probabilities")
+    kernel, bias = last.get_weights()
+    logits = np.log(model.predict_on_batch(inputs) + 1e-30)
+    logits -= logits.mean(axis=1, keepdims=True)
+    factor = 1.5 / logits.std(axis=0).mean()
+    last.set_weights([factor * kernel, factor * (bias - logits.mean(axis=0))])
+
+
+@pytest.fixture(scope="module", params=["mlp", "mnn one band", "mnn four bands"])
+def network(request):
+    bands = tuple("ugriZYJHK")
+    images = {"mlp": (), "mnn one band": ("r",), "mnn four bands": tuple("ugri")}[request.param]
+    description = InputDescription(bands, images, 21 if images else 0, CLASSES)
+    build = build_mnn if images else build_mlp
+    name = "mnn" if images else "mlp"
+    return NeuralNetwork(network_entry(name), description, as_if_trained(build(description, 0), 5))
+
+
+@pytest.fixture(scope="module")
+def sources(network):
+    """Photometry with gaps and outliers, and stamps over six decades of flux."""
+    rng = np.random.default_rng(8)
+    shape = (SOURCES, network.description.photometry_features)
+    photometry = rng.normal(10, 9, shape).astype(np.float32)
+    photometry[rng.random(shape) < 0.1] = np.nan
+    photometry[:3] = [[99.0], [-99.0], [np.nan]]
+    if not network.description.image_bands:
+        spread(network.model, {"photometry": photometry})
+        return photometry, None
+    size, channels = network.description.size_px, len(network.description.image_bands)
+    stamps = rng.normal(0, SOFTENING, (SOURCES, size, size, channels))
+    stamps[:, size // 2, size // 2] += 10 ** rng.uniform(-13, -7, (SOURCES, channels))
+    stamps = stamps.astype(np.float32)
+    spread(network.model, {"photometry": photometry, "stamps": stamps})
+    return photometry, stamps
+
+
+def test_in_float32_it_says_the_same(network, sources):
+    trained = network.predict(*sources, 128)
+    folded = FoldedNetwork.of(network, "float32", 1).predict(*sources, 128)
+    assert np.ptp(trained, axis=0).min() > 0.3  # or there is nothing to be told apart
+    assert np.abs(folded - trained).max() < 2e-5
+
+
+def test_in_bfloat16_close_calls_are_asked_again(network, sources):
+    """These weights round off more than trained ones do: 0.015 at most on a mock sky."""
+    trained = network.predict(*sources, 128)
+    rounded = FoldedNetwork.of(network, "bfloat16", 1).predict(*sources, 128)
+    off = np.abs(rounded - trained).max(axis=1)
+    first, second = np.sort(rounded, axis=1)[:, [-1, -2]].T
+    close = first - second < CLOSE_CALL
+    assert 5 < close.sum() < SOURCES // 2
+    assert off[close].max() < 2e-5
+    assert 1e-3 < off[~close].max() < 0.1
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_answer_does_not_depend_on_its_neighbours(network, sources, precision):
+    folded = FoldedNetwork.of(network, precision, 1)
+    photometry, stamps = sources
+    whole = folded.predict(photometry, stamps, 128)
+    some = np.random.default_rng(2).permutation(SOURCES)[:301]
+    alone = folded.predict(photometry[some], None if stamps is None else stamps[some], 128)
+    assert alone.tobytes() == whole[some].tobytes()
+    two = FoldedNetwork.of(network, precision, 2).predict(photometry, stamps, 128)
+    assert two.tobytes() == whole.tobytes()
+
+
+def test_nothing_is_asked_of_no_sources(network, sources):
+    photometry, stamps = sources
+    folded = FoldedNetwork.of(network, "bfloat16", 2)
+    answer = folded.predict(photometry[:0], None if stamps is None else stamps[:0], 128)
+    assert answer.shape == (0, 3)
+
+
+def test_a_whole_model_is_folded(network, sources):
+    """As it is where an accelerator makes tables needless."""
+    photometry, stamps = sources
+    inputs = {"photometry": photometry} | ({} if stamps is None else {"stamps": stamps})
+    folded = fold(network.model, "float32")
+    assert not any(isinstance(each, keras.layers.BatchNormalization) for each in folded.layers)
+    said = folded.predict_on_batch(inputs)
+    assert np.abs(said - network.model.predict_on_batch(inputs)).max() < 2e-5
+
+
+@pytest.mark.parametrize(("side", "stride"), [(1, 1), (2, 1), (3, 1), (3, 2), (2, 2)])
+def test_a_convolution_of_a_small_map_becomes_one_product(side, stride):
+    rng = np.random.default_rng(side)
+    given_map = keras.Input((side, side, 12))
+    made = keras.layers.Conv2D(9, 3, strides=stride, padding="same")(given_map)
+    model = keras.Model(given_map, keras.layers.Activation("linear")(made))
+    model.layers[1].set_weights([rng.normal(size=(3, 3, 12, 9)), rng.normal(size=9)])
+    folded = fold(model, "float32")
+    assert not any(isinstance(each, keras.layers.Conv2D) for each in folded.layers)
+    maps = rng.normal(size=(5, side, side, 12)).astype(np.float32)
+    assert np.allclose(folded.predict_on_batch(maps), model.predict_on_batch(maps), atol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(1, 12), min_size=1, max_size=4),
+    st.integers(0, 2**32 - 1),
+    st.floats(0.5, 20.0),
+)
+def test_a_chain_is_its_table(widths, seed, limit):
+    rng = np.random.default_rng(seed)
+    chain = [
+        (rng.normal(size=(narrow, wide)), rng.normal(size=wide))
+        for narrow, wide in zip([1, *widths], widths, strict=False)
+    ]
+    table = tabulate(chain, -limit, limit)
+    assert (np.diff(table.nodes) > 0).all()
+    numbers = rng.uniform(-limit, limit, 500)
+    values = numbers[:, None]
+    for kernel, bias in chain:
+        values = np.maximum(values @ kernel + bias, 0)
+    looked_up = np.stack([np.interp(numbers, table.nodes, each) for each in table.values.T], axis=1)
+    assert np.abs(looked_up - values).max() <= 1e-5 * (1 + np.abs(table.values).max())
