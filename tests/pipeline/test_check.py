@@ -40,7 +40,8 @@ def rewrite(path, change) -> None:
 def test_a_sound_run_has_no_faults(image_run):
     found = list(check_work_directory(WorkDirectory(UPath(image_run)), 2))
     assert [finding.part for finding in found] == [
-        *("catalog", "cutouts.zarr", "samples/sdss", "samples/gaia", "samples/gama", "models"),
+        *("catalog", "cutouts.zarr", "features", "samples/sdss", "samples/gaia"),
+        *("samples/gama", "models"),
         *("scores/mnn", "scores/mlp", "scores/xgboost", "products/catalog", "metadata and tables"),
     ]
     assert [finding.faults for finding in found] == [()] * len(found)

@@ -56,6 +56,18 @@ def test_all_rows_may_be_meant_where_a_file_says_nothing_of_its_order(tmp_path, 
     assert (first, len(near), near.sum()) == (120, 10, 10)
 
 
+def test_columns_of_several_values_may_stand_before_the_index(tmp_path, index):
+    pair = pa.StructArray.from_arrays([pa.array(-index), pa.array(-index)], ["time", "flux"])
+    table = pa.table({"curve": pair, "other": -index, SPATIAL_INDEX: index})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=100)
+    stretches = stretches_of(index, (120, 130))
+    assert row_groups_touching(
+        pq.read_metadata(tmp_path / "t.parquet"), SPATIAL_INDEX, stretches
+    ).tolist() == [1]
+    ((first, near),) = rows_within(UPath(tmp_path / "t.parquet"), SPATIAL_INDEX, stretches)
+    assert (first, len(near), near.sum()) == (120, 10, 10)
+
+
 def test_row_groups_elsewhere_are_not_read(tmp_path, index):
     path = write(tmp_path / "t.parquet", index)
     spoil(path, group=0)

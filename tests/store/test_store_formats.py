@@ -1,5 +1,6 @@
 """What lies on disk: HATS catalogues, stamps, receipts, FITS; and that none appears by halves."""
 
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -7,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
-from astropy.table import Table
 
 from kidsclf.errors import StoreError
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import HatsCatalogue, sort_rows
-from kidsclf.store.products import FitsColumn, write_fits_table
+from kidsclf.store.check import partition_faults
+from kidsclf.store.checksums import checksum
 from kidsclf.store.publish import published_file, published_folder, remove_unfinished
 from kidsclf.store.receipts import Receipt, is_finished, measure, read_receipt, write_receipt
 
@@ -74,6 +75,28 @@ def test_finishing_finds_damaged_partitions(tmp_path, fault):
         path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(StoreError, match=PARTITION.label):
         store.finish("x", [(PARTITION, rows)])
+
+
+def test_a_flipped_bit_anywhere_is_a_fault_and_no_crash(tmp_path):
+    partition = Partition(6, 1234)
+    store = HatsCatalogue(tmp_path / "catalog")
+    path = store.write(partition, rows_inside(partition, 40))
+    sound = path.read_bytes()
+    name = path.relative_to(tmp_path).as_posix()
+    receipt = Receipt(
+        *("ingest", partition.label, "made", 40, 0.0),
+        {name: len(sound)},
+        {},
+        {name: checksum(path)},
+    )
+    assert partition_faults(tmp_path, path, partition, 40, receipt) == ()
+    for place in range(0, len(sound), 2):
+        spoilt = bytearray(sound)
+        spoilt[place] ^= 128
+        path.write_bytes(spoilt)
+        assert len(partition_faults(tmp_path, path, partition, 40, receipt)) == 1
+        with suppress(StoreError):
+            store.read(partition)
 
 
 def test_finishing_removes_strangers_and_says_what_there_is(tmp_path):
@@ -140,38 +163,3 @@ def test_a_task_is_finished_only_with_today_s_fingerprint_and_whole_outputs(tmp_
     assert is_finished(receipts, tmp_path, "infer", "6/12", "f") is None
     (receipts / "infer/6_12.json").write_text('{"stage":')
     assert read_receipt(receipts, "infer", "6/12") is None
-
-
-COLUMNS = (
-    FitsColumn("name", "6A", "", "identifier"),
-    FitsColumn("r", "D", "mag", "magnitude"),
-    FitsColumn("flags", "J", "", "bits"),
-)
-
-
-def test_a_fits_table_written_in_parts_is_one_table(tmp_path):
-    parts = [
-        pa.table({"name": ["a", "bcdefg"], "r": [1.5, float("nan")], "flags": [1, 2]}),
-        pa.table({"name": ["x"], "r": [22.0], "flags": [-3]}),
-    ]
-    path = tmp_path / "t.fits"
-    write_fits_table(path, COLUMNS, 3, parts, {"ORIGIN": ("test", "who")})
-    table = Table.read(path, hdu=1)
-    assert table.colnames == ["name", "r", "flags"]
-    assert list(table["name"].astype(str)) == ["a", "bcdefg", "x"]
-    np.testing.assert_array_equal(np.asarray(table["r"]), [1.5, np.nan, 22.0])
-    assert list(table["flags"]) == [1, 2, -3]
-    assert str(table["r"].unit) == "mag"
-    with fits.open(path) as hdus:
-        hdus.verify("exception")
-        assert hdus[1].header["ORIGIN"] == "test"
-    first = path.read_bytes()
-    write_fits_table(path, COLUMNS, 3, parts, {"ORIGIN": ("test", "who")})
-    assert path.read_bytes() == first
-
-
-def test_a_fits_table_with_rows_missing_does_not_appear(tmp_path):
-    part = pa.table({"name": ["a"], "r": [1.0], "flags": [0]})
-    with pytest.raises(StoreError, match="hold 2 rows"):
-        write_fits_table(tmp_path / "t.fits", COLUMNS, 2, [part], {})
-    assert not list(tmp_path.iterdir())

@@ -170,6 +170,11 @@ def test_names_read_back_to_within_their_digits(ra, dec):
     assert -1e-9 <= abs(dec) - (degrees + arcmin / 60 + arcsec / 3600) < 0.1 / 3600 + 1e-9
 
 
+def test_the_last_moment_of_the_day_has_a_name():
+    below = np.nextafter(360.0, 0.0)
+    assert iau_names(np.array([below]), np.array([1.0])).to_pylist() == ["J000000.00+010000.0"]
+
+
 def fits_table(path, **units):
     columns = [
         fits.Column("id", "K", array=np.arange(3)),
@@ -234,6 +239,21 @@ def test_fits_peculiarities(tmp_path):
     assert table["count"].to_pylist() == [None, 4]
     with pytest.raises(InputError, match=r"column pair holds 2E"):
         read(path, BARE, keep_columns=["pair"])
+
+
+def test_numbers_may_begin_below_a_blank_top_of_a_csv(tmp_path):
+    """Redshifts of a few sources, all further down than the megabyte that tells the types."""
+    path = tmp_path / "sparse.csv"
+    rows = "".join(f"a{k},1.0,2.0,\n" for k in range(120_000))
+    path.write_text("id,ra,dec,z\n" + rows + "b,1.0,2.0, 0.25\n")
+    with_redshift = ColumnMap.model_validate({**BARE, "redshift": "z"})
+    first, last = (read_chunk(chunk, with_redshift) for chunk in plan_chunks([path], 120_000))
+    assert first["redshift"].type == last["redshift"].type == pa.float32()
+    assert np.isnan(first["redshift"].to_numpy()).all()
+    assert last["redshift"].to_pylist() == [0.25]
+    path.write_text("id,ra,dec,z\n" + rows + "b,1.0,2.0,unknown\n")
+    with pytest.raises(InputError, match=r"column z of .* as numbers but holds"):
+        read_chunk(plan_chunks([path], 120_000)[1], with_redshift)
 
 
 def test_a_csv_that_changes_its_mind_is_named(tmp_path):

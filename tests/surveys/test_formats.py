@@ -277,6 +277,21 @@ def test_missing_unsigned_integers_of_fits_are_null(tmp_path):
     assert found["n"].to_pylist() == [5, None, 9]
 
 
+@pytest.mark.parametrize(
+    ("form", "stored", "scale", "zero"),
+    [("I", [1, 25_000, -30_000], 10, 0), ("I", [1, 2, -3], 1, 40_000), ("B", [1, 200, 255], 2, -7)],
+)
+def test_scaled_numbers_may_leave_the_range_of_the_stored_type(tmp_path, form, stored, scale, zero):
+    columns = [fits.Column(c, format="D", array=np.ones(3)) for c in ("ra", "dec")]
+    columns.append(fits.Column("id", format="3A", array=np.array(["a", "b", "c"])))
+    columns.append(fits.Column("n", format=form, array=np.array(stored)))
+    table = fits.BinTableHDU.from_columns(columns)
+    table.header["TSCAL4"], table.header["TZERO4"] = scale, zero  # as whole numbers
+    table.writeto(tmp_path / "scaled.fits")
+    found = read(str(tmp_path / "scaled.fits"), 2, bare(("id",)), keep_columns=["n"])
+    assert found["n"].to_pylist() == [scale * value + zero for value in stored]
+
+
 def test_a_missing_column_is_named_with_what_is_there(path):
     chunk = plan_chunks([Path(path)], ROWS)[0]
     with pytest.raises(InputError, match=r"column NOPE of .*own.* has id, ra, dec"):

@@ -1,14 +1,18 @@
 """Another HATS catalogue as input, written by lsdb as its users write theirs."""
 
+import shutil
+
 import lsdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 from hats.io.file_io import remove_directory
+from upath import UPath
 
 from kidsclf.errors import InputError
 from kidsclf.surveys import ColumnMap, find_files, plan_chunks, read_chunk
+from kidsclf.surveys.hats_folders import open_hats_folder
 
 ROWS = 700
 OWN = ColumnMap.model_validate(
@@ -65,6 +69,19 @@ def test_its_index_is_not_carried_along(collection):
     (chunk, *_) = plan_chunks(find_files([str(collection)]), 64)
     with pytest.raises(InputError, match=r"_healpix_29 .*leave it out of keep_columns"):
         read_chunk(chunk, OWN, ["_healpix_29"])
+
+
+def test_only_an_index_of_order_29_is_looked_things_up_by(collection, tmp_path):
+    assert open_hats_folder(UPath(collection)).index_column == "_healpix_29"
+    main = next(path for path in collection.iterdir() if (path / "partition_info.csv").is_file())
+    coarse = tmp_path / "coarse"
+    shutil.copytree(main, coarse)
+    for name in ("hats.properties", "properties"):
+        lines = (coarse / name).read_text().splitlines()
+        kept = [line for line in lines if "hats_col_healpix" not in line]
+        added = ["hats_col_healpix=_healpix_13", "hats_col_healpix_order=13"]
+        (coarse / name).write_text("\n".join([*kept, *added]) + "\n")
+    assert open_hats_folder(UPath(coarse)).index_column == ""
 
 
 def test_a_lost_partition_is_named(frame, tmp_path):

@@ -88,6 +88,13 @@ def test_errors_that_are_none(measure, kind, error):
     assert np.isnan(found)
 
 
+@pytest.mark.parametrize("unit", ["mag", "microjansky"])
+@pytest.mark.parametrize("missing", [-99.0, 99.0, -9999.0, np.nan])
+def test_without_its_extinction_a_magnitude_is_missing(measure, unit, missing):
+    own = {"unit": unit, "extinction": "a_{band}", "error": "s"}
+    assert np.isnan(measure(own, m=20.0, s=0.1, a_r=missing)).all()
+
+
 def test_vega_and_extinction_add_up(measure):
     own = {"ab_offsets": {"r": 0.91}, "extinction": "a_{band}"}
     assert measure(own, m=20.0, a_r=0.25)[0] == pytest.approx(20.0 + 0.91 - 0.25)

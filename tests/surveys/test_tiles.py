@@ -137,7 +137,7 @@ def test_compressed_pixels_are_astropy_s(tmp_path, compression, dtype):
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.float64])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "u4", "i8", "u8", "f8"])
 def test_numbers_of_every_kind(tmp_path, dtype, suffix):
     pixels = np.random.default_rng(4).integers(0, 250, SHAPE).astype(dtype)
     path = write_tile(tmp_path / f"a_r_sci.fits{suffix}", pixels=pixels, MAGZERO=0.0)
@@ -196,6 +196,28 @@ def test_the_far_side_of_the_sky_is_outside(tmp_path):
     assert np.isnan(x).all()
     assert np.isnan(y).all()
     assert (depth == -np.inf).all()
+
+
+def test_sources_beyond_a_distorted_tile_are_outside(tmp_path):
+    """A polynomial has no inverse far from the image it was fitted on."""
+    path = write_tile(tmp_path / "a_r_sci.fits", MAGZERO=0)
+    with fits.open(path, mode="update") as file:
+        header = file[0].header
+        header["CTYPE1"], header["CTYPE2"] = "RA---TAN-SIP", "DEC--TAN-SIP"
+        for key in ("A_3_0", "B_0_3", "A_1_2", "B_2_1"):
+            header[key] = -2e-5
+        header["A_ORDER"] = header["B_ORDER"] = 3
+        wcs = WCS(header)
+    inside = np.array([[0.0, 60.0, 119.0], [79.0, 10.0, 0.0]])
+    ra, dec = wcs.all_pix2world(*inside, 0)
+    around = np.linspace(0.0, 2 * np.pi, 50)
+    header = header_of(path)
+    far_ra = header.ra + 1.4 * header.radius_deg * np.cos(around) / np.cos(np.radians(header.dec))
+    far_dec = header.dec + 1.4 * header.radius_deg * np.sin(around)
+    x, y, depth = footprint_contains(header, np.append(ra, far_ra), np.append(dec, far_dec))
+    np.testing.assert_allclose([x[:3], y[:3]], inside, atol=1e-3)
+    assert not (depth[3:] >= 0).any()
+    assert np.isnan(x[3:]).any()
 
 
 KIDS = "KiDS_DR4.0_180.0_-0.5"

@@ -1,16 +1,15 @@
 """Square stamps of pixels round sources, cut out of an image in memory.
 
-Nearly all stamps lie whole on their image and hold no bad pixel. They are copied by one gather from
-a view of all windows, and one sum a stamp tells whether a pixel is NaN or infinite; only the others
-are looked at pixel by pixel.
+Nearly all stamps lie whole on their image and hold no bad pixel. They are copied by a compiled loop
+that says so; only the others are looked at pixel by pixel.
 """
 
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from kidsclf.ingest.windows import all_positive, copy_windows
 from kidsclf.schema import CutoutFlag
 
 Pixels = NDArray[Any]
@@ -32,19 +31,20 @@ def cut_stamps(
     mask_bits: int = ALL_BITS,
     scale: float = 1.0,
     fill: float = 0.0,
+    out: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Cut one stamp a source, centred on its nearest pixel.
 
     Parameters
     ----------
     image : array (ny, nx)
-        Numbers of any type and byte order.
+        Numbers of any type and byte order; other than float32 the whole image is converted first.
     x, y : float64 arrays (n,)
         Positions in pixels of ``image``; the centre of the first is 0. NaN: on no tile.
     size_px : int
         Side of the stamps; odd, or the source sits half a pixel off their middle.
     weight : array (ny, nx), optional
-        Pixels whose weight is not above 0 hold no data.
+        Pixels whose weight is not above 0 hold no data. As ``image``.
     mask : integer array (ny, nx), optional
         What the survey warns of, as bits.
     mask_bits : int
@@ -53,11 +53,13 @@ def cut_stamps(
         Factor on every pixel, applied in float32.
     fill : float
         What pixels without data become.
+    out : float32 array (n, size_px, size_px), optional
+        Gets the stamps: to use the same memory again is cheaper than to ask for more.
 
     Returns
     -------
     stamps : float32 array (n, size_px, size_px)
-        All-NaN for sources on no tile.
+        ``out``, if given. All-NaN for sources on no tile.
     flags : uint8 array (n,)
         ``schema.CutoutFlag``: EDGE if the stamp reaches over the image, BAD_PIXEL if a pixel of it
         is NaN, infinite or without weight, MASKED if the mask is set in the 3 x 3 pixels round the
@@ -72,18 +74,21 @@ def cut_stamps(
     whole = (top >= 0) & (top <= image.shape[0] - size_px)
     whole &= (left >= 0) & (left <= image.shape[1] - size_px)
     flags = np.where(whole, 0, CutoutFlag.EDGE.value).astype(np.uint8)
-    stamps = _gather(image, top, left, size_px, whole)
-    suspect = ~whole | ~np.isfinite(_sums(stamps))
+    stamps = np.empty((len(x), size_px, size_px), np.float32) if out is None else out
+    sound = np.zeros(len(x), np.bool_)
+    copy_windows(*_bits(image), top, left, stamps.view(np.int32), sound)
+    if weight is not None:
+        weighted = np.zeros(len(x), np.bool_)
+        all_positive(*_bits(weight), top, left, size_px, weighted)
+        sound &= weighted
+    stamps[~whole] = _nearest_pixels(image, top[~whole], left[~whole], size_px)
     if scale != 1.0:
         stamps *= np.float32(scale)
-    if weight is not None:
-        weights = _gather(weight, top, left, size_px, whole)
-        suspect |= ~(weights.reshape(-1, size_px**2).min(axis=1) > 0)
-    rows = np.flatnonzero(suspect)
+    rows = np.flatnonzero(~sound)
     if len(rows):
         usable = np.isfinite(stamps[rows])
         if weight is not None:
-            usable &= weights[rows] > 0
+            usable &= _nearest_pixels(weight, top[rows], left[rows], size_px) > 0
         inside = _inside(top[rows], left[rows], size_px, image.shape)
         stamps[rows] = np.where(usable & inside, stamps[rows], np.float32(fill))
         bad = (~usable & inside).any(axis=(1, 2))
@@ -142,34 +147,19 @@ def _first(position: Floats, size: int, extent: int) -> Indices:
     return np.clip(first, -size, extent).astype(np.int64)
 
 
-def _gather(
-    pixels: Pixels, top: Indices, left: Indices, size: int, whole: NDArray[np.bool_]
-) -> NDArray[np.float32]:
-    """Copy stamps as float32; what lies off the image repeats its nearest pixel."""
-    if whole.all() and len(whole):
-        return _native(sliding_window_view(pixels, (size, size))[top, left])
-    stamps = np.empty((len(whole), size, size), np.float32)
-    if whole.any():
-        windows = sliding_window_view(pixels, (size, size))
-        stamps[whole] = _native(windows[top[whole], left[whole]])
+def _bits(pixels: Pixels) -> tuple[NDArray[np.int32], bool]:
+    """Give the bits of an image as float32, and whether its bytes stand the other way round."""
+    if pixels.dtype.newbyteorder("=") != np.float32:
+        pixels = pixels.astype(np.float32)
+    return pixels.view(np.int32), not pixels.dtype.isnative
+
+
+def _nearest_pixels(pixels: Pixels, top: Indices, left: Indices, size: int) -> Pixels:
+    """Copy stamps; what lies off the image repeats its nearest pixel."""
     along = np.arange(size)
-    rows = (top[~whole, None] + along).clip(0, pixels.shape[0] - 1)
-    columns = (left[~whole, None] + along).clip(0, pixels.shape[1] - 1)
-    stamps[~whole] = pixels[rows[:, :, None], columns[:, None, :]]
-    return stamps
-
-
-def _native(values: Pixels) -> NDArray[np.float32]:
-    if values.dtype.kind == "f" and values.itemsize == 4 and not values.dtype.isnative:
-        # As FITS has them; several times faster than a conversion out of place.
-        return values.byteswap(inplace=True).view(np.float32)
-    return values.astype(np.float32, copy=False)
-
-
-def _sums(stamps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Add up each stamp: the sum is finite only if every pixel is."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(np.add.reduce(stamps.reshape(-1, stamps.shape[1] ** 2), axis=1))
+    rows = (top[:, None] + along).clip(0, pixels.shape[0] - 1)
+    columns = (left[:, None] + along).clip(0, pixels.shape[1] - 1)
+    return np.asarray(pixels[rows[:, :, None], columns[:, None, :]])
 
 
 def _inside(top: Indices, left: Indices, size: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -2,7 +2,8 @@
 
 What was written is held against its receipts, bytes and checksums, and then against each other:
 rows inside their partition and in order, stamps, scores and samples of the sources that the
-catalogue holds. Nothing is mended: the command of the run makes anew what was removed.
+catalogue holds. Nothing is mended: the command of the run makes anew what was removed. An object
+store that does not answer ends the check; its errors are those of the store that are ``OSError``s.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from kidsclf.config import Config, load_config
-from kidsclf.errors import KidsclfError, StoreError
+from kidsclf.errors import StoreError
 from kidsclf.pipeline.client_files import FILES
 from kidsclf.pipeline.context import STAGE_ORDER, SUMMARY
 from kidsclf.places import name_below, subfolders
@@ -29,7 +30,7 @@ from kidsclf.store.check import (
 )
 from kidsclf.store.cutouts import CutoutStore
 from kidsclf.store.layout import WorkDirectory
-from kidsclf.store.receipts import Receipt, read_receipt
+from kidsclf.store.receipts import Receipt, read_receipt, read_receipts
 
 Faults = tuple[Fault, ...]
 Tasks = dict[Partition, Receipt]
@@ -68,11 +69,13 @@ def check_work_directory(work: WorkDirectory, threads: int) -> Iterator[Finding]
     yield checker.catalogue()
     if (work.receipts / "cutouts").exists():
         yield checker.cutouts()
+    if config.has_features:
+        yield checker.aligned("features", "features", "")
     for name in config.samples:
         yield checker.sample(name)
     yield checker.models(config)
     for name in config.train.networks:
-        yield checker.scores(name)
+        yield checker.aligned(f"scores/{name}", "infer", f"{name}@")
     yield checker.products(config)
     yield checker.other_files()
 
@@ -85,10 +88,12 @@ def _catalogued(work: WorkDirectory) -> Tasks:
             f"a work directory was to be checked, but {work.root} holds no finished catalogue; "
             f"give the folder of a run whose stage ingest has ended"
         )
-    found = {}
-    for label, made_from in summary.facts["partitions"].items():
-        receipt = read_receipt(work.receipts, "ingest", label)
-        found[Partition.parse(label)] = receipt or Receipt("ingest", label, made_from, -1, 0.0)
+    labels = summary.facts["partitions"]
+    receipts = read_receipts(work.receipts, "ingest", list(labels))
+    found = {
+        Partition.parse(label): receipt or Receipt("ingest", label, labels[label], -1, 0.0)
+        for label, receipt in zip(labels, receipts, strict=True)
+    }
     return {partition: found[partition] for partition in in_sky_order(found)}
 
 
@@ -120,11 +125,15 @@ class _Checker:
             where = name_below(self._work.root, store.path(partition))
             try:
                 names = self._sources(partition)[NAME].to_numpy(zero_copy_only=False)
-            except StoreError:
+            except OSError:
+                raise
+            except (StoreError, KeyError):
                 return ()  # the catalogue's own fault, told there
             if store.path(partition).exists():
                 try:
                     store.open(partition, names)
+                except OSError:
+                    raise
                 except StoreError as error:
                     return (Fault(where, str(error)),)
             return tuple(output_faults(self._work.root, tasks[partition]))
@@ -147,9 +156,9 @@ class _Checker:
         folder = f"samples/{name}"
         return self._hats(folder, held, rows, lambda p: self._held_against(folder, p, _some_of))
 
-    def scores(self, network: str) -> Finding:
-        """Check what a network says: of the catalogue's sources, in their order."""
-        tasks, folder = self._tasks("infer", f"{network}@"), f"scores/{network}"
+    def aligned(self, folder: str, stage: str, prefix: str) -> Finding:
+        """Check a catalogue that a stage made of all sources: the same ones, in their order."""
+        tasks = self._tasks(stage, prefix)
         rows = {partition: receipt.rows for partition, receipt in tasks.items()}
         return self._hats(folder, tasks, rows, lambda p: self._held_against(folder, p, _all_of))
 
@@ -190,11 +199,10 @@ class _Checker:
 
     def _tasks(self, stage: str, prefix: str) -> Tasks:
         """Read the receipts that a stage has left of the catalogue's partitions."""
-        found = {
-            partition: read_receipt(self._work.receipts, stage, f"{prefix}{partition.label}")
-            for partition in self._catalogued
-        }
-        return {partition: receipt for partition, receipt in found.items() if receipt is not None}
+        labels = [f"{prefix}{partition.label}" for partition in self._catalogued]
+        found = read_receipts(self._work.receipts, stage, labels)
+        held = zip(self._catalogued, found, strict=True)
+        return {partition: receipt for partition, receipt in held if receipt is not None}
 
     def _hats(
         self,
@@ -243,9 +251,11 @@ class _Checker:
         try:
             sources = self._sources(partition)
             rows = store.read(partition, [SPATIAL_INDEX, NAME])
-        except KidsclfError:
+            what = compare(rows, sources)
+        except OSError:
+            raise
+        except (StoreError, KeyError):
             return ()
-        what = compare(rows, sources)
         return (Fault(name_below(self._work.root, store.path(partition)), what),) if what else ()
 
 

@@ -19,8 +19,8 @@ Rows = NDArray[np.int64]
 STRIP_PIXELS = 16_000_000
 """Largest piece of a tile read at once: 64 MB of float32, as much again of its weight and mask."""
 
-_BLOCK_ROWS = 256
-"""Stamps of 41 x 41 pixels whose temporary arrays stay in the cache."""
+_BLOCK_ROWS = 128
+"""Stamps of 41 x 41 pixels that stay in the cache of a core between cutting and encoding."""
 _THREADS = 2
 """Threads that cut and encode: Zarr packs with all there are, and this keeps up with two."""
 
@@ -60,7 +60,8 @@ def cut_band(
             rows = np.flatnonzero(deepest.tile == number)
             for some, strip in _strips(tile, rows, deepest.y, size_px):
                 blocks = [_Block(k, deepest.x[k], deepest.y[k]) for k in _blocks(some)]
-                list(threads.map(lambda block, t=tile, s=strip: band.cut(t, s, block), blocks))
+                shares = [blocks[k::_THREADS] for k in range(_THREADS)]
+                list(threads.map(lambda share, t=tile, s=strip: band.cut(t, s, share), shares))
     return band.flags
 
 
@@ -87,19 +88,21 @@ class _Band:
         for block in _blocks(rows):
             self.stamps.put(block, empty[: len(block)])
 
-    def cut(self, tile: TileHeader, strip: TileStrip, block: _Block) -> None:
-        pixels, flags = cut_stamps(
-            strip.image,
-            block.x,
-            block.y - strip.y0,
-            self.size_px,
-            weight=strip.weight,
-            mask=strip.mask,
-            mask_bits=tile.mask_bits,
-            scale=tile.maggies,
-        )
-        self.stamps.put(block.rows, pixels)
-        self.flags[block.rows] = flags
+    def cut(self, tile: TileHeader, strip: TileStrip, blocks: Sequence[_Block]) -> None:
+        room = np.empty((_BLOCK_ROWS, self.size_px, self.size_px), np.float32)
+        for block in blocks:
+            pixels, self.flags[block.rows] = cut_stamps(
+                strip.image,
+                block.x,
+                block.y - strip.y0,
+                self.size_px,
+                weight=strip.weight,
+                mask=strip.mask,
+                mask_bits=tile.mask_bits,
+                scale=tile.maggies,
+                out=room[: len(block.rows)],
+            )
+            self.stamps.put(block.rows, pixels)
 
 
 def _blocks(rows: Rows) -> Iterator[Rows]:

@@ -14,7 +14,7 @@ from kidsclf.pipeline.context import (
     settings_of,
 )
 from kidsclf.pipeline.cut_band import cut_band
-from kidsclf.pipeline.mapping import Made, Task
+from kidsclf.pipeline.mapping import Made, Mapped, Task
 from kidsclf.pipeline.ready_made import ready_made_tasks
 from kidsclf.pipeline.tile_headers import BandTiles, read_tiles
 from kidsclf.places import file_fingerprint
@@ -41,19 +41,21 @@ def run(context: Context) -> StageOutcome:
     """
     if not context.has_images:
         return StageOutcome("cutouts", 0, 0, 0, 0.0, 0.0)
-    parts = []
-    if context.config.cutouts.ready_made:
-        tasks = ready_made_tasks(context)
-    else:
-        tiles, headers = read_tiles(context)
-        parts.append(headers)
-        tasks = _tasks(context, tiles)
+    tasks, *headers = plan(context)
     made = context.engine.map(tasks)
     CutoutStore(context.work.cutouts).keep_only(
         Partition.parse(receipt.task) for receipt in made.receipts
     )
     rows = sum(receipt.rows for receipt in made.receipts)
-    return StageOutcome.of("cutouts", *parts, made, rows=rows)
+    return StageOutcome.of("cutouts", *headers, made, rows=rows)
+
+
+def plan(context: Context) -> tuple[list[Task], *tuple[Mapped, ...]]:
+    """Plan one task a partition, after the headers of tiles were read."""
+    if context.config.cutouts.ready_made:
+        return (ready_made_tasks(context),)
+    tiles, headers = read_tiles(context)
+    return _tasks(context, tiles), headers
 
 
 def _tasks(context: Context, tiles: Mapping[str, BandTiles]) -> list[Task]:

@@ -34,14 +34,14 @@ from kidsclf.pipeline.reading import (
     survey_cuts,
     total_cuts,
 )
-from kidsclf.places import remove_tree
+from kidsclf.places import Place, remove_tree
 from kidsclf.schema import SPATIAL_INDEX, CutCount, canonical_names
 from kidsclf.sky.borders import check_margin
 from kidsclf.sky.partition import Partition
 from kidsclf.sky.split import PixelCounts, split_sky
 from kidsclf.store.catalogue import HatsCatalogue, sort_rows
 from kidsclf.store.layout import WorkDirectory
-from kidsclf.store.receipts import Receipt, fingerprint, is_finished, write_receipt
+from kidsclf.store.receipts import Receipt, all_finished, fingerprint, is_finished, write_receipt
 from kidsclf.store.staging import StagedChunk, chunks_of, gather
 
 _READ = "ingest.read"
@@ -60,39 +60,59 @@ def run(context: Context) -> StageOutcome:
     StoreError
         When rows were lost or doubled.
     """
-    work = context.work
-    folder = work.staging / "catalogue"
-    planned = plan_reading(
-        context,
-        context.config.survey.catalogue,
-        _reading(context),
-        folder,
-        work.receipts / _READ,
-    )
-    wanted = fingerprint(
-        code_fingerprint("store"),
-        sorted(chunk.fingerprint for chunk in planned),
-        _split_settings(context),
-    )
+    planned = plan_chunks(context)
+    wanted = wanted_summary(context, planned)
     kept = _finished(context, wanted)
     if kept is not None:
         context.engine.tell_kept("ingest", kept.tasks)
         return kept
+    read, again_tasks, tasks = plan(context, planned)
+    again = context.engine.map(again_tasks)
+    written = context.engine.map(tasks)
+    cuts = [*total_cuts(read.receipts), *_left_out(written), *total_cuts(written.receipts)]
+    _check_rows(read, written, cuts)
+    HatsCatalogue(context.work.catalogue).finish(
+        "catalog", [(Partition.parse(receipt.task), receipt.rows) for receipt in written.receipts]
+    )
+    _sum_up(context, made_as(wanted, read, written), read, written, cuts)
+    remove_tree(_staging(context))
+    rows = sum(receipt.rows for receipt in read.receipts)
+    return StageOutcome.of("ingest", read, again, written, rows=rows)
+
+
+def plan_chunks(context: Context) -> tuple[PlannedChunk, ...]:
+    """Divide the survey's tables into chunks."""
+    return plan_reading(
+        context,
+        context.config.survey.catalogue,
+        _reading(context),
+        _staging(context),
+        context.work.receipts / _READ,
+    )
+
+
+def _staging(context: Context) -> Place:
+    return context.work.staging / "catalogue"
+
+
+def wanted_summary(context: Context, planned: tuple[PlannedChunk, ...]) -> str:
+    """Give the fingerprint that the stage's summary has when all is done."""
+    return fingerprint(
+        code_fingerprint("store"),
+        sorted(chunk.fingerprint for chunk in planned),
+        _split_settings(context),
+    )
+
+
+def plan(
+    context: Context, planned: tuple[PlannedChunk, ...]
+) -> tuple[Mapped, list[Task], list[Task]]:
+    """Have chunks read and counted; plan those to be read once more, and a task a partition."""
     read = context.engine.map([chunk.task(_READ, count_chunk) for chunk in planned])
     were_read = {receipt.task for receipt in read.receipts}
     planned = tuple(chunk for chunk in planned if chunk.name in were_read)
     tasks, parts = _partition_tasks(context, read, planned)
-    again = _read_again(context, read, planned, tasks, parts)
-    written = context.engine.map(tasks)
-    cuts = [*total_cuts(read.receipts), *_left_out(written), *total_cuts(written.receipts)]
-    _check_rows(read, written, cuts)
-    HatsCatalogue(work.catalogue).finish(
-        "catalog", [(Partition.parse(receipt.task), receipt.rows) for receipt in written.receipts]
-    )
-    _sum_up(context, made_as(wanted, read, written), read, written, cuts)
-    remove_tree(folder)
-    rows = sum(receipt.rows for receipt in read.receipts)
-    return StageOutcome.of("ingest", read, again, written, rows=rows)
+    return read, _again(context, read, planned, tasks, parts), tasks
 
 
 def _reading(context: Context) -> Reading:
@@ -139,12 +159,9 @@ def _finished(context: Context, wanted: str) -> StageOutcome | None:
     summary = is_finished(work.receipts, work.root, "ingest", SUMMARY, wanted)
     if summary is None:
         return None
-    receipts = []
-    for label, task_fingerprint in summary.facts["partitions"].items():
-        receipt = is_finished(work.receipts, work.root, "ingest", label, task_fingerprint)
-        if receipt is None:
-            return None
-        receipts.append(receipt)
+    receipts = all_finished(work.receipts, work.root, "ingest", summary.facts["partitions"])
+    if receipts is None:
+        return None
     return StageOutcome(
         "ingest", len(receipts), len(receipts), summary.rows, 0.0, summary.facts["task_seconds"]
     )
@@ -201,16 +218,16 @@ def _duplicate_rule(context: Context) -> tuple[DuplicateRule, tuple[str, ...]]:
     return rule, (column,) if column is not None and column not in settings.keep_columns else ()
 
 
-def _read_again(
+def _again(
     context: Context,
     read: Mapped,
     planned: tuple[PlannedChunk, ...],
     tasks: list[Task],
     parts: tuple[tuple[int, ...], ...],
-) -> Mapped:
+) -> list[Task]:
     """Stage anew what an earlier run has read, where partitions made of it are to be written."""
     if not read.skipped:
-        return Mapped((), 0, 0.0)
+        return []
     work = context.work
     needed = {
         chunk
@@ -220,7 +237,7 @@ def _read_again(
     }
     lost = [planned[k] for k in sorted(needed) if not planned[k].staged.rows.exists()]
     again = [chunk.task(_AGAIN, stage_chunk) for chunk in lost]
-    return context.engine.map([replace(task, essential=True) for task in again])
+    return [replace(task, essential=True) for task in again]
 
 
 def write_partition(

@@ -47,7 +47,7 @@ from kidsclf.sky.margin import stretches_around
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import HatsCatalogue
 from kidsclf.store.layout import keep_only
-from kidsclf.store.receipts import Receipt, fingerprint, is_finished, write_receipt
+from kidsclf.store.receipts import Receipt, all_finished, fingerprint, is_finished, write_receipt
 from kidsclf.surveys.column_map import ColumnMap
 from kidsclf.surveys.hats_folders import HatsFolder, is_hats_folder, open_hats_folder
 
@@ -62,23 +62,13 @@ def run(context: Context) -> StageOutcome:
     """
     if not context.samples:
         return StageOutcome("match", 0, 0, 0, 0.0, 0.0)
-    ready = {name: open_hats_folder(path) for name, path in _hats_folders(context).items()}
-    planned = {
-        name: _plan_reading(context, name)
-        for name, settings in context.config.samples.items()
-        if settings.tables and name not in ready
-    }
+    planned, ready = _planned_tables(context)
     wanted = _wanted(context, planned, ready)
     kept = _finished(context, wanted)
     if kept is not None:
         context.engine.tell_kept("match", kept.tasks)
         return kept
-    read = {
-        name: context.engine.map(
-            [chunk.task(f"match.read.{name}", stage_chunk) for chunk in chunks]
-        )
-        for name, chunks in planned.items()
-    }
+    read = _read(context, planned)
     written = context.engine.map(_tasks(context, _sources(context, planned, read, ready)))
     for name in context.samples:
         _finish_sample(context, name, written)
@@ -88,6 +78,36 @@ def run(context: Context) -> StageOutcome:
     return StageOutcome.of(
         "match", *read.values(), written, rows=sum(receipt.rows for receipt in written.receipts)
     )
+
+
+def plan(context: Context) -> list[Task] | None:
+    """Have tables of labels read and plan one task a partition; None where all was done before."""
+    planned, ready = _planned_tables(context)
+    if _finished(context, _wanted(context, planned, ready)) is not None:
+        return None
+    return _tasks(context, _sources(context, planned, _read(context, planned), ready))
+
+
+def _planned_tables(
+    context: Context,
+) -> tuple[dict[str, tuple[PlannedChunk, ...]], dict[str, HatsFolder]]:
+    """Divide the tables of labels into chunks, but for those that are read where they lie."""
+    ready = {name: open_hats_folder(path) for name, path in _hats_folders(context).items()}
+    planned = {
+        name: _plan_reading(context, name)
+        for name, settings in context.config.samples.items()
+        if settings.tables and name not in ready
+    }
+    return planned, ready
+
+
+def _read(context: Context, planned: Mapping[str, Sequence[PlannedChunk]]) -> dict[str, Mapped]:
+    return {
+        name: context.engine.map(
+            [chunk.task(f"match.read.{name}", stage_chunk) for chunk in chunks]
+        )
+        for name, chunks in planned.items()
+    }
 
 
 def check_samples(config: Config, survey: ColumnMap, samples: Mapping[str, ColumnMap]) -> None:
@@ -166,11 +186,7 @@ def _finished(context: Context, wanted: str) -> StageOutcome | None:
     if summary is None:
         return None
     labels = summary.facts["partitions"]
-    receipts = [
-        is_finished(work.receipts, work.root, "match", label, made)
-        for label, made in labels.items()
-    ]
-    if None in receipts:
+    if all_finished(work.receipts, work.root, "match", labels) is None:
         return None
     seconds = float(summary.facts["task_seconds"])
     return StageOutcome("match", len(labels), len(labels), summary.rows, 0.0, seconds)

@@ -52,13 +52,13 @@ def stretches_around(partition: Partition, margin_arcsec: float, depth: int = 12
     order = min(margin_order(margin_arcsec), partition.order + depth)
     shift = 2 * (INDEX_ORDER - order)
     if order < partition.order:
-        return _stretches_of(
+        return stretches_of_pixels(
             _with_neighbours(order, np.array([partition.first_index >> shift])), shift
         )
     ring = _with_neighbours(order, _border(partition, order))
     beyond = ring[~partition.contains(ring << shift)]
     own = np.array([[partition.first_index, partition.last_index]])
-    stretches = np.concatenate([_stretches_of(beyond, shift), own])
+    stretches = np.concatenate([stretches_of_pixels(beyond, shift), own])
     return stretches[np.argsort(stretches[:, 0])]
 
 
@@ -82,7 +82,7 @@ def stretches_near(
     They are of pixels as wide as the margin, or of order ``finest`` where that is coarser.
     """
     shift = 2 * (INDEX_ORDER - min(margin_order(margin_arcsec), finest))
-    return _stretches_of(_with_neighbours(INDEX_ORDER - shift // 2, index >> shift), shift)
+    return stretches_of_pixels(_with_neighbours(INDEX_ORDER - shift // 2, index >> shift), shift)
 
 
 def within(index: NDArray[np.int64], stretches: Stretches) -> NDArray[np.bool_]:
@@ -106,8 +106,8 @@ def _with_neighbours(order: int, pixels: NDArray[np.int64]) -> NDArray[np.int64]
     return distinct(np.append(around[around >= 0], pixels))
 
 
-def _stretches_of(pixels: NDArray[np.int64], shift: int) -> Stretches:
-    """Join ascending pixels that follow each other."""
+def stretches_of_pixels(pixels: NDArray[np.int64], shift: int) -> Stretches:
+    """Join ascending pixels that follow each other; ``shift`` bits finer is the spatial index."""
     starts = np.flatnonzero(np.diff(pixels, prepend=-2) > 1)
     ends = np.append(starts[1:], len(pixels))[: len(starts)]
     stretches = np.stack([pixels[starts], pixels[ends - 1] + 1], axis=1)

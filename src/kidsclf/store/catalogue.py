@@ -55,7 +55,7 @@ class HatsCatalogue:
                 temporary,
                 compression="zstd",
                 row_group_size=_ROW_GROUP,
-                **_encodings(table.schema),
+                **column_encodings(table.schema),
             )
         return path
 
@@ -90,7 +90,7 @@ class HatsCatalogue:
                 table = file.read_row_groups(groups.tolist(), columns=names)
         except StoreError:
             raise
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise StoreError(
                 f"partition {partition.label} of {self.root} was expected at {path}, but it "
                 f"cannot be read ({error}); run the same command again to make it anew"
@@ -147,7 +147,7 @@ class HatsCatalogue:
         write_metadata(self.root, name, partitions, read_footers(self.path, partitions))
 
 
-def _encodings(schema: pa.Schema) -> dict[str, Any]:
+def column_encodings(schema: pa.Schema) -> dict[str, Any]:
     """Choose Parquet encodings by column: hardly a number of them stands twice, so no dictionaries.
 
     Measured on rows of nine bands: half the time of dictionaries, and 83 instead of 119 bytes.

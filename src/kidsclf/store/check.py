@@ -1,7 +1,7 @@
 """Whether what lies on disk is what was written: partitions, metadata of HATS, files too many.
 
 The ``hats`` library's own validator passes truncated, misplaced and unsorted partitions, so
-everything is read here.
+everything is read here. An object store that does not answer is an error, no fault of a file.
 """
 
 import csv
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from kidsclf.errors import StoreError
 from kidsclf.places import Place, files_below, name_below, open_parquet
 from kidsclf.schema import SPATIAL_INDEX
 from kidsclf.sky.partition import Partition
@@ -69,7 +70,9 @@ def partition_faults(
                 file.read_row_group(group)[SPATIAL_INDEX].to_numpy()
                 for group in range(file.num_row_groups)
             ]
-    except (OSError, KeyError, pa.ArrowException) as error:
+    except StoreError:
+        raise
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         return (Fault(name, f"cannot be read ({' '.join(str(error).split())})"),)
     index = np.concatenate(groups) if groups else np.empty(0, np.int64)
     fault = index_fault(partition, rows, index)
@@ -105,6 +108,8 @@ def metadata_faults(
                 yield Fault(where, "is missing")
             elif not agrees(path):
                 yield Fault(where, "tells of other partitions or rows than the catalogue has")
+        except StoreError:
+            raise
         except (OSError, ValueError, KeyError, TypeError) as error:
             yield Fault(where, f"cannot be read ({' '.join(str(error).split())})")
 

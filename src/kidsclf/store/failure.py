@@ -1,4 +1,4 @@
-"""Why the last command on a work directory ended early; gone when the next one begins."""
+"""Why the last command on a work directory ended early; gone when one ends well."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -23,7 +23,7 @@ def write_failure(path: Place, failure: Failure) -> None:
 
 
 def read_failure(path: Place) -> Failure | None:
-    """Read the record; None where the last command ended well, or none has ended yet."""
+    """Read the record; None where the last command ended well, or none has begun yet."""
     try:
         return Failure(**json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):

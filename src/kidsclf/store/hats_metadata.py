@@ -77,7 +77,9 @@ def read_footers(
             with open_parquet(path) as file:
                 index = file.read(columns=[SPATIAL_INDEX])[SPATIAL_INDEX].to_numpy()
                 metadata = file.metadata
-        except (OSError, pa.ArrowException) as error:
+        except StoreError:
+            raise
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise StoreError(
                 f"partition {partition.label} was expected at {path}, but it cannot be read "
                 f"({error}); run the same command again to make it anew"

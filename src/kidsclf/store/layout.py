@@ -15,8 +15,8 @@ class WorkDirectory:
     @property
     def made(self) -> tuple[Place, ...]:
         """Everything that a run makes in the folder, and nothing that is the user's."""
-        folders = ("catalog", "cutouts.zarr", "samples", "models", "scores", "metrics", "products")
-        others = ("report", "receipts", "quarantine", "staging")
+        folders = ("catalog", "cutouts.zarr", "features", "samples", "models", "scores")
+        others = ("metrics", "products", "report", "receipts", "quarantine", "staging")
         return tuple(self.root / name for name in (*folders, *others))
 
     @property
@@ -33,6 +33,11 @@ class WorkDirectory:
     def cutouts(self) -> Place:
         """Zarr: stamps, one group a partition."""
         return self.root / "cutouts.zarr"
+
+    @property
+    def features(self) -> Place:
+        """HATS: shapes of the sources."""
+        return self.root / "features"
 
     @property
     def metrics(self) -> Place:

@@ -20,7 +20,7 @@ def locked(root: Place) -> Iterator[None]:
     Raises
     ------
     StoreError
-        When another run holds it.
+        When another run holds it, or the file system knows no locks.
     """
     if not is_local(root):
         with leased(root):
@@ -31,9 +31,14 @@ def locked(root: Place) -> Iterator[None]:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(folder)
+        if isinstance(error, BlockingIOError):
+            raise StoreError(
+                f"the work directory {root} was to be used, but another run holds it; wait for "
+                f"that run to end, or give another --workdir"
+            ) from error
         raise StoreError(
-            f"the work directory {root} was to be used, but another run holds it; wait for that "
-            f"run to end, or give another --workdir"
+            f"the work directory {root} was to be held for one run, but its file system refuses "
+            f"locks ({error.strerror}); give a --workdir on one that has flock"
         ) from error
     try:
         yield
@@ -48,8 +53,10 @@ def is_held(root: Place) -> bool:
     folder = os.open(root, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:  # without locks no run can have begun
+        return False
     finally:
         os.close(folder)
     return False

@@ -1,110 +1,94 @@
-"""The catalogue as others load it: one FITS binary table, written as a stream."""
+"""The formats in which the catalogue is handed to others, behind one door."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
 
-import numpy as np
 import pyarrow as pa
-from astropy.io import fits
 
 from kidsclf.errors import StoreError
 from kidsclf.places import Place
-from kidsclf.store.publish import published_file
+from kidsclf.schema import SPATIAL_INDEX
+from kidsclf.store.column_words import words_of
+from kidsclf.store.fits_product import Append, Cards, fits_table
+from kidsclf.store.parquet_product import csv_table, parquet_table
+from kidsclf.store.records import RecordColumn, Shape, form_of
+from kidsclf.store.tables import read_json, write_json
+from kidsclf.store.votable_product import votable
 
-_BLOCK = 2880
-
-
-@dataclass(frozen=True)
-class FitsColumn:
-    """One column: FITS format (``D``, ``E``, ``J``, ``12A``), unit and meaning."""
-
-    name: str
-    form: str
-    unit: str
-    meaning: str
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The big-endian type of a value."""
-        if self.form.endswith("A"):
-            return np.dtype(f"S{int(self.form[:-1])}")
-        return np.dtype({"D": ">f8", "E": ">f4", "J": ">i4", "K": ">i8"}[self.form])
+SUFFIXES = {"fits": ".fits", "parquet": ".parquet", "votable": ".vot", "csv": ".csv"}
+COLUMNS = "columns.json"
 
 
-def write_fits_table(
-    path: Place,
-    columns: tuple[FitsColumn, ...],
-    rows: int,
-    parts: Iterable[pa.Table],
-    cards: Mapping[str, tuple[Any, str]],
-) -> None:
-    """Write a FITS binary table part by part; memory holds one part.
+def describe(schema: pa.Schema, shape: Shape) -> tuple[RecordColumn, ...]:
+    """Say of each column of the catalogue how it is written and what it means.
+
+    Unit, UCD and meaning are those of the fields' metadata. A column of a type that FITS and
+    VOTable do not have as one value a row has no form and is left out of them.
+    """
+    columns = []
+    for field in schema:
+        said = {key.decode(): text.decode() for key, text in (field.metadata or {}).items()}
+        nullable = field.name in shape.nullable
+        columns.append(
+            RecordColumn(
+                field.name,
+                words_of(field.name).fits_name,
+                form_of(field.type, shape.widths.get(field.name, 0), nullable=nullable) or "",
+                nullable,
+                said.get("unit", ""),
+                said.get("ucd", ""),
+                said.get("description", ""),
+            )
+        )
+    return tuple(columns)
+
+
+def open_product(
+    form: str, path: Place, schema: pa.Schema, columns: Sequence[RecordColumn], cards: Cards
+) -> AbstractContextManager[Append]:
+    """Hand out a function that appends rows to a file of a format.
 
     Parameters
     ----------
+    form : str
+        ``fits``, ``parquet``, ``votable`` or ``csv``.
     path : Place
-        Appears whole at the end. The same input gives the same bytes: no date is written.
-    columns : tuple of FitsColumn
-    rows : int
-        Of all parts together, known beforehand.
-    parts : iterable of pyarrow.Table
-        With the columns by name.
+        Appears whole when the context ends.
+    schema : pyarrow.Schema
+        Of the rows, with the fields' metadata.
+    columns : sequence of RecordColumn
+        Of these rows and maybe others; FITS and VOTable hold them without the spatial index,
+        which is for files that are read by it.
     cards : mapping of keyword to (value, comment)
+        Where the rows are from.
+    """
+    if form == "parquet":
+        return parquet_table(path, schema, cards)
+    if form == "csv":
+        return csv_table(path, schema)
+    known = {column.name: column for column in columns if column.form}
+    written = [known[name] for name in schema.names if name in known and name != SPATIAL_INDEX]
+    return (fits_table if form == "fits" else votable)(path, written, cards)
+
+
+def write_columns(path: Place, columns: Sequence[RecordColumn]) -> None:
+    """Publish what the columns are as JSON."""
+    write_json(path, {"columns": [asdict(column) for column in columns]})
+
+
+def read_columns(path: Place) -> tuple[RecordColumn, ...]:
+    """Read what ``write_columns`` wrote.
 
     Raises
     ------
     StoreError
-        When the parts hold another number of rows.
+        When it is missing or damaged.
     """
-    dtype = np.dtype([(column.name, column.dtype) for column in columns])
-    written = 0
-    with published_file(path) as temporary, temporary.open("wb") as file:
-        file.write(fits.PrimaryHDU().header.tostring().encode("ascii"))
-        file.write(_table_header(columns, rows, dtype, cards).tostring().encode("ascii"))
-        for part in parts:
-            file.write(_records(part, columns, dtype).tobytes())
-            written += part.num_rows
-        file.write(b"\0" * (-(written * dtype.itemsize) % _BLOCK))
-        if written != rows:
-            raise StoreError(
-                f"{path.name} was to hold {rows} rows by the receipts, but the scores hold "
-                f"{written}; run again with --fresh"
-            )
-
-
-def _table_header(
-    columns: tuple[FitsColumn, ...],
-    rows: int,
-    dtype: np.dtype[Any],
-    cards: Mapping[str, tuple[Any, str]],
-) -> fits.Header:
-    header = fits.Header()
-    header["XTENSION"] = ("BINTABLE", "binary table extension")
-    for keyword, value in (("BITPIX", 8), ("NAXIS", 2), ("NAXIS1", dtype.itemsize)):
-        header[keyword] = value
-    for keyword, value in (("NAXIS2", rows), ("PCOUNT", 0), ("GCOUNT", 1)):
-        header[keyword] = value
-    header["TFIELDS"] = len(columns)
-    for number, column in enumerate(columns, start=1):
-        header[f"TTYPE{number}"] = column.name
-        header[f"TFORM{number}"] = column.form
-        if column.unit:
-            header[f"TUNIT{number}"] = column.unit
-        header[f"TCOMM{number}"] = column.meaning
-    header["EXTNAME"] = "CATALOGUE"
-    for keyword, (value, comment) in cards.items():
-        header[keyword] = (value, comment)
-    return header
-
-
-def _records(
-    part: pa.Table, columns: tuple[FitsColumn, ...], dtype: np.dtype[Any]
-) -> np.ndarray[Any, np.dtype[Any]]:
-    records = np.zeros(part.num_rows, dtype)
-    for column in columns:
-        values = part[column.name].to_numpy(zero_copy_only=False)
-        if column.form.endswith("A"):
-            values = np.char.encode(values.astype(str), "ascii", "replace")
-        records[column.name] = values
-    return records
+    try:
+        return tuple(RecordColumn(**column) for column in read_json(path)["columns"])
+    except (KeyError, TypeError) as error:
+        raise StoreError(
+            f"the columns of the catalogue were expected in {path}, but it holds something else "
+            f"({error}); run the stage reduce again"
+        ) from error

@@ -44,6 +44,24 @@ def published_file(path: Place) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def publish_note(path: Place, text: str) -> None:
+    """Put a small text in its place without waiting for the disk, which may take milliseconds.
+
+    After a power cut it may be empty: it is for what is then merely made again.
+    """
+    if not is_local(path):
+        with published_file(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{_MARK}{uuid.uuid4().hex}-{path.name}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 @contextmanager
 def published_folder(path: Place, last: str) -> Iterator[Path]:
     """Hand out a local temporary folder and put it in its place on success.

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from kidsclf.places import Place, files_below, is_local
-from kidsclf.store.publish import published_file
+from kidsclf.store.publish import publish_note
 
 ASKED_AT_ONCE = 16
 """Requests that one process has under way in an object store: nearly all of it is waiting."""
@@ -61,9 +61,9 @@ def receipt_path(root: Place, stage: str, task: str) -> Place:
 
 
 def write_receipt(root: Place, receipt: Receipt) -> None:
-    """Publish a receipt."""
-    with published_file(receipt_path(root, receipt.stage, receipt.task)) as temporary:
-        temporary.write_text(json.dumps(asdict(receipt), sort_keys=True), encoding="utf-8")
+    """Publish a receipt; one that a power cut empties is none, and its task is done again."""
+    path = receipt_path(root, receipt.stage, receipt.task)
+    publish_note(path, json.dumps(asdict(receipt), sort_keys=True))
 
 
 def read_receipt(root: Place, stage: str, task: str) -> Receipt | None:
@@ -79,6 +79,16 @@ def read_receipts(root: Place, stage: str, tasks: Sequence[str]) -> list[Receipt
     """Read several as ``read_receipt`` does; an object store is asked for many at a time."""
     with ThreadPoolExecutor(1 if is_local(root) else ASKED_AT_ONCE) as pool:
         return list(pool.map(lambda task: read_receipt(root, stage, task), tasks))
+
+
+def all_finished(
+    root: Place, work: Place, stage: str, wanted: Mapping[str, str]
+) -> list[Receipt] | None:
+    """Give the receipts of tasks if all were done with these fingerprints, by ``is_finished``."""
+    with ThreadPoolExecutor(1 if is_local(root) else ASKED_AT_ONCE) as pool:
+        found = pool.map(lambda task: is_finished(root, work, stage, task, wanted[task]), wanted)
+        receipts = [receipt for receipt in found if receipt is not None]
+    return receipts if len(receipts) == len(wanted) else None
 
 
 def forget_receipt(root: Place, stage: str, task: str, but: str) -> None:

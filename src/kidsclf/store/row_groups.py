@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from upath import UPath
 
-from kidsclf.errors import InputError
+from kidsclf.errors import InputError, StoreError
 from kidsclf.places import open_parquet
 from kidsclf.sky.margin import Stretches, within
 
@@ -20,10 +20,11 @@ def row_groups_touching(
 
     A group without such statistics is taken, and all are where the file has no such column.
     """
-    place = metadata.schema.to_arrow_schema().get_field_index(column)
-    if place < 0:
+    # Not by the fields of the table: one of lists or structures takes several columns of the file.
+    paths = [metadata.schema.column(k).path for k in range(metadata.num_columns)]
+    if column not in paths:
         return np.arange(metadata.num_row_groups)
-    wanted = []
+    place, wanted = paths.index(column), []
     for group in range(metadata.num_row_groups):
         statistics = metadata.row_group(group).column(place).statistics
         if statistics is None or not statistics.has_min_max:
@@ -50,12 +51,16 @@ def rows_within(
     ------
     InputError
         When the file is missing or damaged.
+    StoreError
+        When its object store does not answer.
     """
     try:
         with open_parquet(path) as file:
             groups = row_groups_touching(file.metadata, column, stretches)
             return tuple(_runs(file, groups, column, stretches))
-    except (OSError, pa.ArrowException) as error:
+    except StoreError:
+        raise
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(
             f"a partition of a HATS catalogue was expected at {path}, but cannot be read "
             f"({error}); fetch or write the catalogue anew"

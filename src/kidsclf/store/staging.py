@@ -92,6 +92,8 @@ class StagedChunk:
                 end = int(starts.searchsorted(last_index))
                 batches = [reader.get_batch(k) for k in range(begin, end)]
                 table = pa.Table.from_batches(batches, reader.schema.remove_metadata())
+        except StoreError:
+            raise
         except (OSError, pa.ArrowException) as error:
             raise StoreError(
                 f"staged rows were expected in {self.rows}, but they cannot be read ({error}); run "

@@ -6,7 +6,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from kidsclf.errors import InputError
+from kidsclf.errors import InputError, StoreError
 from kidsclf.places import Place
 from kidsclf.store.cutouts import zarr_store
 
@@ -18,11 +18,15 @@ class ZarrStamps:
     ------
     InputError
         When there is no such array.
+    StoreError
+        When its object store does not answer.
     """
 
     def __init__(self, path: Place) -> None:
         try:
             self._array = zarr.open_array(zarr_store(path), mode="r")
+        except StoreError:
+            raise
         except (OSError, ValueError) as error:
             raise InputError(
                 f"stamps at {path} were asked for, but no Zarr array can be opened there; give the "

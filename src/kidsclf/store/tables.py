@@ -32,7 +32,7 @@ def read_table(path: Place, columns: Sequence[str] | None = None) -> pa.Table:
             return file.read(columns=list(columns) if columns is not None else None)
     except StoreError:
         raise
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise StoreError(
             f"the table {path} was expected, but cannot be read ({error}); run the stage that "
             f"makes it again"

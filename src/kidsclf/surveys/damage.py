@@ -7,7 +7,7 @@ from xml.parsers.expat import ExpatError
 
 import pyarrow as pa
 
-from kidsclf.errors import InputError
+from kidsclf.errors import InputError, StoreError
 
 _DAMAGE = (
     OSError,
@@ -25,9 +25,14 @@ _DAMAGE = (
 
 @contextmanager
 def named_errors(what: str) -> Iterator[None]:
-    """Raise InputError naming ``what`` (a file, with rows or pixels) for damage met inside."""
+    """Raise InputError naming ``what`` (a file, with rows or pixels) for damage met inside.
+
+    An object store that does not answer says so itself, and is no damage.
+    """
     try:
         yield
+    except StoreError:
+        raise
     except FileNotFoundError as error:
         raise InputError(f"{what} was asked for but is not there; correct the path") from error
     except PermissionError as error:

@@ -172,10 +172,13 @@ def _scaled(stored: NDArray[Any], scale: float, zero: float) -> NDArray[Any]:
 
     FITS has no unsigned integers of 16, 32 and 64 bits nor signed bytes; they are stored with half
     their range added or taken away by TZERO (standard 4.0, table 19), which is to flip a bit.
+    All else may leave the range of the stored type: it becomes int64 or float64.
     """
     size, half = stored.itemsize, 2 ** (8 * stored.itemsize - 1)
     offset = {"i": half, "u": -half}.get(stored.dtype.kind)
     if offset is None or scale != 1 or zero != offset:
-        return stored * scale + zero
+        if offset is not None and scale == 1 and float(zero).is_integer():
+            return stored.astype(np.int64) + int(zero)
+        return stored * float(scale) + float(zero)
     flipped: NDArray[Any] = stored.view(f"u{size}") ^ np.array(half, f"u{size}")
     return flipped if offset > 0 else flipped.view("i1")

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import hats
 import pyarrow as pa
-from hats.catalog import Catalog
+from hats.catalog import Catalog, TableProperties
 from upath import UPath
 
-from kidsclf.errors import InputError
+from kidsclf.errors import InputError, StoreError
 from kidsclf.schema import SPATIAL_INDEX
-from kidsclf.sky.partition import Partition
+from kidsclf.sky.partition import INDEX_ORDER, Partition
 
 _MARKS = ("hats.properties", "properties", "collection.properties")
 _CATALOGUES = ("object", "source")
@@ -35,7 +35,8 @@ class HatsFolder:
     files : tuple of UPath
     rows : int
     index_column : str
-        Spatial index of the rows; files are sorted by it, or should be.
+        Spatial index of the rows; files are sorted by it, or should be. Empty where it is none of
+        order-29 pixels: then nothing can be looked up by it.
     """
 
     partitions: tuple[Partition, ...]
@@ -69,6 +70,8 @@ def open_hats_folder(folder: UPath) -> HatsFolder:
         info = catalogue.catalog_info
         kind = str(info.catalog_type)
         placed = list(_placed_files(catalogue)) if kind in _CATALOGUES else []
+    except StoreError:
+        raise
     except (OSError, ValueError, NotImplementedError, AttributeError, pa.ArrowException) as error:
         raise InputError(
             f"the HATS catalogue {folder} was asked for but its metadata cannot be read "
@@ -85,8 +88,14 @@ def open_hats_folder(folder: UPath) -> HatsFolder:
             f"state none; add hats_nrows to them"
         )
     partitions, files = zip(*placed, strict=True)
-    index_column = info.healpix_column or SPATIAL_INDEX
-    return HatsFolder(partitions, files, int(info.total_rows), index_column)
+    return HatsFolder(partitions, files, int(info.total_rows), _index_column(info))
+
+
+def _index_column(info: TableProperties) -> str:
+    """Name the spatial index; one of another name must say that it is of order 29."""
+    column = str(info.healpix_column or SPATIAL_INDEX)
+    silent = info.healpix_order is None and column == SPATIAL_INDEX
+    return column if silent or info.healpix_order == INDEX_ORDER else ""
 
 
 def _placed_files(catalogue: Catalog) -> Iterator[tuple[Partition, UPath]]:

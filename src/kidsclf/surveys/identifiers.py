@@ -80,6 +80,7 @@ def iau_names(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> pa.Array:
     good = np.isfinite(ra) & np.isfinite(dec)
     # One millionth of a unit lifts values that stand on a digit's edge but for binary rounding.
     centiseconds = np.floor(np.where(good, ra, 0.0) * 24000.0 + 1e-6).astype(np.int64)
+    centiseconds %= 24 * 360_000  # what is lifted to 24 hours
     deciarcsec = np.floor(np.abs(np.where(good, dec, 0.0)) * 36000.0 + 1e-6).astype(np.int64)
     letters = np.empty((len(ra), _WIDTH), dtype=np.uint8)
     letters[:, 0] = ord("J")

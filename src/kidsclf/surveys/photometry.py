@@ -24,8 +24,9 @@ def ab_photometry(
     Returns
     -------
     dict of float32 arrays (n,)
-        ``mag_X`` in AB mag and ``mag_err_X`` in mag; NaN where the survey gives a sentinel, where
-        a flux is not positive (it has no magnitude), and errors where the survey has none.
+        ``mag_X`` in AB mag and ``mag_err_X`` in mag; NaN where the survey gives a sentinel, also
+        for the extinction, where a flux is not positive (it has no magnitude), and errors where
+        the survey has none.
     """
     values = column_numbers(raw, photometry.column, where)
     in_mag = photometry.unit == "mag"
@@ -34,10 +35,14 @@ def ab_photometry(
     if photometry.zero_point is not None:
         missing |= ~(values > 0)
     errors = _errors(raw, photometry, values, where)
+    extinction: Floats | None = None
+    if photometry.extinction:
+        extinction = column_numbers(raw, photometry.extinction, where).astype(np.float64)
+        missing |= ~(np.abs(extinction) < photometry.missing_beyond)
     values[missing] = np.nan
     errors[missing] = np.nan
     return {
-        magnitude_column(band): _magnitudes(raw, photometry, values, where),
+        magnitude_column(band): _magnitudes(photometry, values, extinction),
         error_column(band): errors,
     }
 
@@ -70,13 +75,13 @@ def _errors(
 
 
 def _magnitudes(
-    raw: pa.Table, photometry: BandPhotometry, values: Floats, where: str
+    photometry: BandPhotometry, values: Floats, extinction: Floats | None
 ) -> NDArray[np.float32]:
     """Convert to AB: m = zero point - 2.5 lg f (Pogson), less extinction, plus the offset."""
     if photometry.zero_point is not None:
         values = photometry.zero_point - 2.5 * np.log10(values.astype(np.float64))
-    if photometry.extinction:
-        values = values - column_numbers(raw, photometry.extinction, where).astype(np.float64)
+    if extinction is not None:
+        values = values - extinction
     if photometry.ab_offset:
         values = values.astype(np.float64) + photometry.ab_offset
     return values.astype(np.float32, copy=False)

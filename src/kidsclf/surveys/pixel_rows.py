@@ -23,6 +23,8 @@ from kidsclf.surveys.tiles import find_image, image_shape
 
 NUMBERS = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 """numpy's names of BITPIX."""
+_UNSIGNED_ZERO = 2.0**63
+"""BZERO of unsigned integers of 64 bits (standard 4.0, table 11): to add it is to flip a bit."""
 _PIECE_BYTES = 1024**2
 """What is asked of an object store beyond a packed tile, which follow each other."""
 
@@ -99,6 +101,8 @@ def _physical(raw: NDArray[Any], header: fits.Header) -> NDArray[Any]:
     """Apply BSCALE, BZERO and BLANK (FITS standard 4.0, section 5.3); whole numbers stay whole."""
     scale, zero = float(header.get("BSCALE", 1.0)), float(header.get("BZERO", 0.0))
     blank = header.get("BLANK") if raw.dtype.kind != "f" else None
+    if scale == 1.0 and zero == _UNSIGNED_ZERO and blank is None and raw.dtype == NUMBERS[64]:
+        return raw.astype(np.int64).view(np.uint64) ^ np.uint64(zero)
     if scale == 1.0 and zero == 0.0 and blank is None:
         return raw
     if scale == 1.0 and zero.is_integer() and blank is None and raw.dtype.kind != "f":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from upath import UPath
 
@@ -75,6 +76,8 @@ def column_numbers(table: pa.Table, column: str, where: str) -> NDArray[np.float
         If it holds something else than numbers.
     """
     values = table[column]
+    if pa.types.is_string(values.type):
+        values = _parsed(values)
     kind = values.type
     tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
     if not any(test(kind) for test in tests):
@@ -85,3 +88,16 @@ def column_numbers(table: pa.Table, column: str, where: str) -> NDArray[np.float
     wanted = pa.float32() if pa.types.is_float32(kind) else pa.float64()
     floats: NDArray[np.floating] = values.cast(wanted, safe=False).to_numpy(zero_copy_only=False)
     return floats if floats.flags.writeable else floats.copy()
+
+
+def _parsed(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Read numbers that came as texts, as those below a blank top of a CSV do; blanks are null.
+
+    What holds other texts is given back as it is.
+    """
+    trimmed = pc.utf8_trim_whitespace(texts)
+    filled = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+    try:
+        return filled.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return texts

@@ -184,6 +184,21 @@ def read_chunk(
     return canonical_table(raw, column_map, own, chunk.title, chunk.first_row, chunk.label)
 
 
+def check_columns(path: UPath, column_map: ColumnMap, keep_columns: Sequence[str] = ()) -> None:
+    """Make sure, from its header alone, that a file has the columns that would be read.
+
+    Raises
+    ------
+    InputError
+        For a file that is damaged, a missing column, or a unit other than the map's.
+    """
+    with named_errors(str(path)):
+        units = _format_of(path).units(path)
+    own = tuple(dict.fromkeys((*column_map.cut_columns(), *keep_columns)))
+    columns = source_columns(column_map, own, tuple(units), str(path))
+    check_units(column_map, {name: units[name] for name in columns}, str(path))
+
+
 def read_names(path: UPath, column: str, chunk_rows: int) -> Iterator[NDArray[np.object_]]:
     """Read one column of identifiers as texts, chunk by chunk.
 
@@ -204,6 +219,19 @@ def read_names(path: UPath, column: str, chunk_rows: int) -> Iterator[NDArray[np
         with named_errors(str(path)):
             values = table_format.read(path, extent, {column: True})[column]
         yield values.cast(pa.string()).to_numpy(zero_copy_only=False)
+
+
+def column_names(path: UPath) -> tuple[str, ...]:
+    """List the columns of a file.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing, of unknown format or damaged.
+    """
+    table_format = _format_of(path)
+    with named_errors(str(path)):
+        return tuple(table_format.units(path))
 
 
 def _format_of(path: UPath) -> TableFormat:

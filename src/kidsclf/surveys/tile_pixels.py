@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from astropy.wcs import WCS, NoConvergence
 from numpy.typing import NDArray
 
 from kidsclf.places import Place
@@ -23,8 +24,8 @@ class TileStrip:
     """Rows of a tile from ``y0`` on, whole.
 
     ``image`` is in the file's own unit (``TileHeader.maggies``), ``weight`` holds no data where it
-    is not above 0, ``mask`` holds bits; all (rows, nx), of any type and byte order. The last two
-    are None where the tile has none.
+    is not above 0: both float32 of any byte order. ``mask`` holds bits, of any type. All are (rows,
+    nx), and the last two None where the tile has none.
     """
 
     y0: int
@@ -46,21 +47,39 @@ def footprint_contains(
     Returns
     -------
     x, y : float64 arrays (n,)
-        Pixel coordinates; the centre of the first pixel is 0. NaN far from the tile.
+        Pixel coordinates; the centre of the first pixel is 0. NaN far from the tile, and where its
+        distortion cannot be undone.
     depth : float64 array (n,)
-        Pixels to the nearest edge of the image; negative outside, -inf far from it.
+        Pixels to the nearest edge of the image; negative outside, -inf or NaN where x and y are.
     """
     x, y = np.full((2, len(ra)), np.nan)
     depth = np.full(len(ra), -np.inf)
     # Projections diverge far from the tangent point, and say nothing beyond 90 degrees.
     near = separation_deg(ra, dec, header.ra, header.dec) <= 1.5 * header.radius_deg
     if near.any():
-        wcs = celestial_wcs(header.wcs_header)
-        x[near], y[near] = wcs.all_world2pix(ra[near], dec[near], 0)
+        x[near], y[near] = _pixels(celestial_wcs(header.wcs_header), ra[near], dec[near])
         ny, nx = header.shape
         sides = (x[near] + 0.5, nx - 0.5 - x[near], y[near] + 0.5, ny - 0.5 - y[near])
         depth[near] = np.min(sides, axis=0)
     return x, y, depth
+
+
+def _pixels(
+    wcs: WCS, ra: NDArray[np.float64], dec: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Project positions; NaN where that does not converge.
+
+    A polynomial (SIP) that is fitted on an image bends back beyond it, where sources of other tiles
+    are: one of them must not stop the work on all.
+    """
+    try:
+        x, y = wcs.all_world2pix(ra, dec, 0)
+    except NoConvergence as error:
+        x, y = np.transpose(error.best_solution)
+        for rows in (error.divergent, error.slow_conv):
+            if rows is not None:
+                x[rows] = y[rows] = np.nan
+    return x, y
 
 
 class OpenTile:
@@ -79,8 +98,8 @@ class OpenTile:
         InputError
             If a file cannot be read.
         """
-        image = self._image.read(y0, y1)
-        weight = self._weight.read(y0, y1) if self._weight else None
+        image = _as_float32(self._image.read(y0, y1))
+        weight = _as_float32(self._weight.read(y0, y1)) if self._weight else None
         mask = self._mask.read(y0, y1) if self._mask else None
         if mask is not None and mask.dtype.kind == "f":
             mask = np.nan_to_num(mask).astype(np.int64)
@@ -97,6 +116,11 @@ class OpenTile:
         for file in (self._image, self._weight, self._mask):
             if file:
                 file.finish()
+
+
+def _as_float32(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Convert what is neither float32 nor that in the byte order of FITS."""
+    return pixels if pixels.dtype.newbyteorder("=") == np.float32 else pixels.astype(np.float32)
 
 
 @contextmanager
