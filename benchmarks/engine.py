@@ -3,8 +3,8 @@
 Three questions. What share of a run's seconds goes to scheduling, receipts and publishing by rename
 (tasks that do nothing, and files published against files written, set against the tasks of a real
 run of all stages)? How much faster are two workers of one thread than one, where the processor is
-the limit? And what do very many partitions cost: tasks a second, memory of the client and of a
-scheduler in a process of its own?
+the limit? And what do very many partitions cost: tasks a second, memory and processor time of the
+client and of a scheduler in a process of its own?
 """
 
 import json
@@ -26,25 +26,29 @@ from distributed import Client, LocalCluster
 
 from benchmarks.record import Measurement, Record, ratio, seconds_in_turn
 from kidsclf.pipeline.mapping import Engine, Made, Task
+from kidsclf.sky.partition import spatial_index
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.publish import published_file
 
 _ROOT = Path(__file__).resolve().parents[1]
 _MIB = 1024.0**2
 _WORKERS = 2
-# rows of the run, rows a partition, trivial tasks, tasks and loops of the hard ones, partitions
+# partitions and rows of each in the run, trivial tasks, tasks and loops of the hard ones, and very
+# many partitions
 _SIZES = {
-    "tiny": (1_500, 400, 50, 4, 20_000, 200),
-    "small": (100_000, 20_000, 1_000, 16, 2_000_000, 5_000),
-    "full": (400_000, 20_000, 5_000, 40, 6_000_000, 100_000),
+    "tiny": (12, 120, 50, 4, 20_000, 200),
+    "small": (12, 20_000, 1_000, 16, 10_000_000, 5_000),
+    "full": (12, 20_000, 2_000, 16, 10_000_000, 100_000),
 }
+_LABELLED = 0.02
+"""Share of the run's sources that have a class, so that training is not most of the job."""
 _CONFIG = """
 [survey]
 preset = "sdss_photometry"
 catalogue = ["catalogue.parquet"]
 [ingest]
 chunk_rows = {rows}
-max_rows = {rows}
+max_rows = {most}
 [samples.sdss]
 preset = "sdss_photometry"
 [train]
@@ -54,7 +58,7 @@ gallery = 2
 """
 
 
-class _Silent:
+class Silent:
     """Is told how a stage goes on, and says nothing."""
 
     def start(self, stage: str, tasks: int, skipped: int, rows: int) -> None:
@@ -71,7 +75,7 @@ class _Silent:
 
 
 def measure(size: str, repeats: int) -> Record:
-    rows, partition_rows, trivial_tasks, hard_tasks, loops, many = _SIZES[size]
+    partitions, partition_rows, trivial_tasks, hard_tasks, loops, many = _SIZES[size]
     with tempfile.TemporaryDirectory(prefix="kidsclf-engine-") as folder:
         root = Path(folder)
         with _engine(root / "one", 1) as one, _engine(root / "two", _WORKERS) as two:
@@ -88,7 +92,7 @@ def measure(size: str, repeats: int) -> Record:
         costs = [_WORKERS * each / trivial_tasks for each in seconds["nothing"]]
         pairs = zip(seconds["published"], seconds["written"], strict=True)
         publishing = [max(0.0, (a - b) / 20) for a, b in pairs]
-        job = _main_job(root, rows, partition_rows)
+        job = _main_job(root, partitions, partition_rows)
         scale = _many_partitions(root, many)
     shares = [
         (cost * job["tasks"] + rename * job["files"]) / (cost * job["tasks"] + job["seconds"])
@@ -150,7 +154,7 @@ def _engine(folder: Path, workers: int) -> Iterator[Callable[..., float]]:
 
         def perform(work: Callable[..., Made], count: int, *arguments: object) -> float:
             directory = WorkDirectory(folder / f"run-{next(runs)}")
-            return _map(Engine(client, directory, _Silent()), work, count, *arguments)
+            return _map(Engine(client, directory, Silent()), work, count, *arguments)
 
         yield perform
 
@@ -177,12 +181,13 @@ def _write_files(root: Path, count: int, *, publish: bool) -> None:
             path.write_bytes(content)
 
 
-def _main_job(root: Path, rows: int, partition_rows: int) -> dict[str, float | int]:
+def _main_job(root: Path, partitions: int, partition_rows: int) -> dict[str, float | int]:
     """Run all stages; add up what the receipts say of their tasks."""
-    survey, work = root / "survey", root / "work"
+    survey, work, rows = root / "survey", root / "work", partitions * partition_rows
     survey.mkdir()
     pq.write_table(_sources(rows), survey / "catalogue.parquet")
-    (survey / "run.toml").write_text(_CONFIG.format(rows=partition_rows))
+    text = _CONFIG.format(rows=partition_rows, most=3 * partition_rows // 2)
+    (survey / "run.toml").write_text(text)
     asked = [survey / "run.toml", "--workdir", work, "--workers", str(_WORKERS)]
     started = time.perf_counter()
     subprocess.run(
@@ -205,14 +210,20 @@ def _main_job(root: Path, rows: int, partition_rows: int) -> dict[str, float | i
 
 
 def _sources(rows: int) -> pa.Table:
-    """Draw five bands of three kinds of sources over a tenth of the sky."""
+    """Draw five bands of three kinds of sources evenly over the sky, in its order.
+
+    So 12, 48, ... partitions hold equal numbers of them.
+    """
     rng = np.random.default_rng(1)
     kind = rng.choice(3, rows)
     ugriz = np.array([[3, 1.4, 0.9, 0.7, 0.6], [0.5, 0.3, 0.1, 0, 0], [3, 1.6, 0.7, 0.3, 0]])
     magnitudes = rng.uniform(16, 22, rows)[:, None] + ugriz[kind] + rng.normal(0, 0.2, (rows, 5))
-    columns = {"ra": rng.uniform(120, 240, rows), "dec": rng.uniform(-20, 20, rows)}
+    ra, dec = rng.uniform(0, 360, rows), np.degrees(np.arcsin(rng.uniform(-1, 1, rows)))
+    order = np.argsort(spatial_index(ra, dec))
+    columns = {"ra": ra[order], "dec": dec[order]}
     columns |= {band: magnitudes[:, k] for k, band in enumerate("ugriz")}
-    columns["class"] = np.array(["STAR", "QSO", "GALAXY"])[kind]
+    classes = np.array(["STAR", "QSO", "GALAXY"], dtype=object)[kind]
+    columns["class"] = np.where(rng.random(rows) < max(_LABELLED, 300 / rows), classes, None)
     columns["redshift"] = rng.uniform(0, 2, rows)
     return pa.table(columns)
 
@@ -237,22 +248,40 @@ def _many_partitions(root: Path, count: int) -> dict[tuple[str, str], float]:
             start("worker", "--nthreads", "1", "--local-directory", str(root))
         with Client(scheduler_file=str(file), timeout="60s") as client:
             client.wait_for_workers(_WORKERS, timeout=120)
-            engine = Engine(client, WorkDirectory(root / "many"), _Silent())
+            engine = Engine(client, WorkDirectory(root / "many"), Silent())
             _map(engine, nothing, 100)
-            scheduler, own = psutil.Process(processes[0].pid), psutil.Process()
-            before = scheduler.memory_info().rss, own.memory_info().rss
-            engine = Engine(client, WorkDirectory(root / "very-many"), _Silent())
+            watched = {
+                "scheduler": [psutil.Process(processes[0].pid)],
+                "client": [psutil.Process()],
+                "workers": [
+                    each
+                    for nanny in processes[1:]
+                    for each in psutil.Process(nanny.pid).children(recursive=True)
+                ],
+            }
+            before = {name: _used(family) for name, family in watched.items()}
+            engine = Engine(client, WorkDirectory(root / "very-many"), Silent())
             seconds = _map(engine, nothing, count)
-            grown = [
-                max(0.0, (process.memory_info().rss - then) / _MIB)
-                for process, then in zip((scheduler, own), before, strict=True)
-            ]
+            after = {name: _used(family) for name, family in watched.items()}
     finally:
         for process in reversed(processes):
             process.terminate()
             process.wait(timeout=60)
+    grown = {name: np.subtract(after[name], before[name]) for name in watched}
     return {
         ("rate", "tasks/s"): count / seconds,
-        ("growth of the scheduler", "MiB"): grown[0],
-        ("growth of the client", "MiB"): grown[1],
+        **{
+            (f"{name}, growth", "MiB"): max(0.0, float(grown[name][0]))
+            for name in ("scheduler", "client")
+        },
+        **{(f"{name}, CPU a task", "s"): float(grown[name][1]) / count for name in watched},
     }
+
+
+def _used(family: list[psutil.Process]) -> tuple[float, float]:
+    """Give the memory of processes, MiB, and the processor time that they have used, s."""
+    times = [process.cpu_times() for process in family]
+    return (
+        sum(process.memory_info().rss for process in family) / _MIB,
+        sum(each.user + each.system for each in times),
+    )

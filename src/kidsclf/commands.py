@@ -7,11 +7,19 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from kidsclf.config import StoreSettings
+from kidsclf.errors import ConfigError
 from kidsclf.pipeline.check import check_work_directory
+from kidsclf.pipeline.compare import compare
+from kidsclf.pipeline.compared_rows import parse_columns, plan_catalogue
+from kidsclf.pipeline.comparison import told
+from kidsclf.pipeline.full_disk import write_failures
 from kidsclf.pipeline.progress import duration
+from kidsclf.pipeline.query import answer, cone_of, radius_deg
+from kidsclf.pipeline.query_partition import Question
 from kidsclf.pipeline.status import RunStatus, status_of
 from kidsclf.places import place
 from kidsclf.store.layout import WorkDirectory
+from kidsclf.store.products import SUFFIXES
 
 _UNSOUND = 4
 _MOST_NAMED = 20
@@ -37,14 +45,21 @@ class Command:
 
 def _add_work_directory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("workdir", metavar="WORKDIR", help="of a run: a folder or s3://BUCKET/NAME")
+    _add_store(parser)
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--endpoint-url", metavar="URL", help="of the object store, where it is not Amazon's"
     )
 
 
+def _store(options: argparse.Namespace) -> StoreSettings:
+    return StoreSettings(endpoint_url=options.endpoint_url)
+
+
 def _work_directory(options: argparse.Namespace) -> WorkDirectory:
-    settings = StoreSettings(endpoint_url=options.endpoint_url)
-    return WorkDirectory(place(options.workdir, settings).resolve())
+    return WorkDirectory(place(options.workdir, _store(options)).resolve())
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:
@@ -109,6 +124,77 @@ def _check(options: argparse.Namespace) -> int:
     return _UNSOUND if faults else 0
 
 
+def _add_query(parser: argparse.ArgumentParser) -> None:
+    _add_work_directory(parser)
+    parser.add_argument(
+        "--cone",
+        nargs=3,
+        metavar=("RA", "DEC", "RADIUS"),
+        help="degrees; RADIUS also as 2.5arcmin or 30arcsec",
+    )
+    parser.add_argument("--class", dest="class_name", metavar="CLASS", help="most probable class")
+    parser.add_argument("--pmin", type=float, metavar="P", help="least p_max")
+    parser.add_argument("--columns", metavar="A,B", help="of the answer; by default all")
+    parser.add_argument("--format", choices=tuple(SUFFIXES), help="by default by FILE's ending")
+    parser.add_argument("--output", required=True, metavar="FILE", help="local or s3://")
+
+
+def _query(options: argparse.Namespace) -> int:
+    columns = None
+    if options.columns is not None:
+        columns = tuple(name.strip() for name in options.columns.split(","))
+    cone = None if options.cone is None else cone_of(*options.cone)
+    question = Question(cone, options.class_name, options.pmin, columns)
+    output = place(options.output, _store(options))
+    form = options.format or _format_of(options.output)
+    with write_failures(output):
+        found = answer(_work_directory(options), question, form, output)
+    print(
+        f"{found.rows:,} sources from {found.opened:,} of {found.partitions:,} partitions: {output}"
+    )
+    return 0
+
+
+def _format_of(name: str) -> str:
+    for form, suffix in SUFFIXES.items():
+        if name.lower().endswith(suffix):
+            return form
+    raise ConfigError(
+        f"--output {name} was given without --format, but its ending is none of "
+        f"{', '.join(SUFFIXES.values())}; give --format {'|'.join(SUFFIXES)}"
+    )
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    for side in "AB":
+        parser.add_argument(
+            side.lower(), metavar=side, help="a run's folder, a HATS catalogue, or tables"
+        )
+    for side in "ab":
+        parser.add_argument(
+            f"--columns-{side}",
+            metavar="ROLE=COLUMN,...",
+            help="roles: name, ra, dec, class, p_max, magnitude",
+        )
+    parser.add_argument("--radius", default="1arcsec", help="of the match (default: %(default)s)")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder for the tables")
+    _add_store(parser)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    settings = _store(options)
+    a = plan_catalogue(options.a, parse_columns(options.columns_a), settings)
+    b = plan_catalogue(options.b, parse_columns(options.columns_b), settings)
+    output = place(options.output, settings)
+    with write_failures(output):
+        found = compare(a, b, radius_deg(options.radius) * 3600.0, output)
+    for line in told(found):
+        print(line)
+    print(f"tables      {output / 'agreement.parquet'}")
+    print(f"            {output / 'changed.parquet'}")
+    return 0
+
+
 COMMANDS = {
     command.name: command
     for command in (
@@ -118,6 +204,13 @@ COMMANDS = {
             "read all of a work directory and name everything in it that is not as written",
             _add_check,
             _check,
+        ),
+        Command("query", "write the sources of a catalogue that are asked for", _add_query, _query),
+        Command(
+            "compare",
+            "match two catalogues, and say where their classes agree and what changed",
+            _add_compare,
+            _compare,
         ),
     )
 }

@@ -9,7 +9,7 @@ import tempfile
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,9 @@ from kidsclf.commands import COMMANDS
 from kidsclf.config import Config, StoreSettings, load_config
 from kidsclf.errors import ConfigError, KidsclfError, StoreError
 from kidsclf.pipeline.context import Context
+from kidsclf.pipeline.dry_run import foresee
+from kidsclf.pipeline.first_look import check_inputs
+from kidsclf.pipeline.forecast import forecast_lines
 from kidsclf.pipeline.full_disk import write_failures
 from kidsclf.pipeline.mapping import Engine, Watcher
 from kidsclf.pipeline.plan import (
@@ -44,9 +47,10 @@ from kidsclf.store.quarantine import read_quarantine
 from kidsclf.store.tables import read_json, write_text
 from kidsclf.surveys.column_map import ColumnMap
 from kidsclf.surveys.map_files import load_column_map
-from kidsclf.surveys.tables import find_files
 
 _INTERRUPTED = 130
+_KILLED = 137
+_WITHOUT_A_WORD = "no word since: it was killed, its machine ended, or its disk took no more"
 _QUARANTINED = 7
 _WATCHERS: dict[str, Callable[[TextIO], Watcher]] = {"text": ProgressLine, "json": ProgressEvents}
 _FIRST_ANSWER_SECONDS = 10.0
@@ -153,13 +157,13 @@ def _run(options: argparse.Namespace) -> int:
     check_kind(config.cluster)
     check_memory(config, len(survey.bands), stages)
     check_networks(config, survey, samples, stages)
-    _check_inputs(config, stages)
+    check_inputs(config, survey, samples, [stage.name for stage in stages])
     work = WorkDirectory(place(options.workdir, config.store).resolve())
     _check_overwriting(config, options.config, work, fresh=options.fresh)
+    _check_work_directory(work, options)
     if options.dry_run:
-        _print_plan(config, survey, stages, work)
+        _print_plan(config, survey, samples, stages, work, fresh=options.fresh)
         return 0
-    _check_work_directory(work, fresh=options.fresh)
     print(f"kidsclf {__version__}: {config.run.title}", flush=True)
     with (
         write_failures(work.root),
@@ -200,7 +204,8 @@ def _exit_code(work: WorkDirectory) -> int:
 @contextmanager
 def _failure_kept(work: WorkDirectory) -> Iterator[None]:
     """Leave a record of why a command ended early, for ``kidsclf status``."""
-    work.failure.unlink(missing_ok=True)
+    # Who is killed says nothing, so this is said before.
+    write_failure(work.failure, Failure(_now(), _KILLED, _WITHOUT_A_WORD))
     try:
         yield
     except BaseException as error:
@@ -209,10 +214,14 @@ def _failure_kept(work: WorkDirectory) -> Iterator[None]:
             code, reason = error.exit_code, _sentence(error)
         elif isinstance(error, KeyboardInterrupt):
             code, reason = _INTERRUPTED, "interrupted"
-        when = datetime.now(UTC).isoformat(timespec="seconds")
         with suppress(OSError, KidsclfError):  # what went wrong counts, not that it cannot be kept
-            write_failure(work.failure, Failure(when, code, reason))
+            write_failure(work.failure, Failure(_now(), code, reason))
         raise
+    work.failure.unlink(missing_ok=True)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _sentence(error: KidsclfError) -> str:
@@ -236,28 +245,16 @@ def _configuration(options: argparse.Namespace) -> Config:
     return load_config(path, overrides)
 
 
-def _check_inputs(config: Config, stages: Sequence[Stage]) -> None:
-    """Look for the input files before anything starts."""
-    names = {stage.name for stage in stages}
-    if "ingest" in names:
-        if not config.survey.catalogue:
-            raise ConfigError(
-                "survey.catalogue is empty, so there is nothing to classify; give the survey's "
-                "files with --set survey.catalogue=PATH"
-            )
-        find_files(config.survey.catalogue, config.store)
-    if "cutouts" in names and config.survey.tiles:
-        find_files(config.survey.tiles, config.store)
-    if "match" in names:
-        for sample in config.samples.values():
-            if sample.tables:
-                find_files(sample.tables, config.store)
-
-
 def _worker_environment(config: Config) -> dict[str, str]:
-    """Settings that libraries read from the environment when a worker starts."""
+    """Settings that libraries read from the environment when a worker starts.
+
+    On a GPU two of them share the card: Keras takes memory as it needs it (for TensorFlow, see
+    ``models/backend.py``) and CuPy's pool, which gives nothing back, at most half.
+    """
     return {
         "KERAS_BACKEND": config.infer.backend,
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "CUPY_GPU_MEMORY_LIMIT": "50%",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", ""),
     }
@@ -296,11 +293,12 @@ def _is_ours(settings: Place) -> bool:
         return file.readline().strip() == _WRITTEN
 
 
-def _check_work_directory(work: WorkDirectory, *, fresh: bool) -> None:
+def _check_work_directory(work: WorkDirectory, options: argparse.Namespace) -> None:
     """Make sure that there is a folder to write to, and that ``--fresh`` empties only our own."""
     try:
-        foreign = fresh and _is_foreign(work)
-        _try_to_write(work.root)
+        foreign = options.fresh and _is_foreign(work)
+        if not options.dry_run:
+            _try_to_write(work.root)
     except StoreError:
         raise
     except OSError as error:
@@ -390,7 +388,13 @@ def _without_none(value: Any) -> Any:
 
 
 def _print_plan(
-    config: Config, survey: ColumnMap, stages: Sequence[Stage], work: WorkDirectory
+    config: Config,
+    survey: ColumnMap,
+    samples: Mapping[str, ColumnMap],
+    stages: Sequence[Stage],
+    work: WorkDirectory,
+    *,
+    fresh: bool,
 ) -> None:
     needs = memory_gib(config, len(survey.bands))
     print(f"kidsclf {__version__}: {config.run.title} (dry run, nothing is written)")
@@ -401,13 +405,18 @@ def _print_plan(
         f"cluster         {config.cluster.kind}, {config.cluster.workers} workers of "
         f"{config.cluster.memory_gib_per_worker:g} GiB"
     )
-    for stage in stages:
-        if stage.name == "cutouts" and not config.has_images:
-            print(f"  {stage.name:<9} left out: there are no tiles")
-            continue
-        done = (work.receipts / stage.name).exists()
-        need = f"{needs[stage.name]:.1f} GiB a task" if stage.name in needs else ""
-        print(f"  {stage.name:<9} {stage.meaning:<40} {need:<16} {'has receipts' if done else ''}")
+    names = [stage.name for stage in stages]
+    removed = 0
+    if fresh:
+        removed = sum(sum(files_below(path).values()) for path in work.made)
+        print("--fresh         what kidsclf made in the work directory is removed first")
+    # What a fresh run finds is what a folder holds that is not there.
+    met = WorkDirectory(work.root / "fresh") if fresh else work
+    found = foresee(config, met, survey, samples, names)
+    if "report" in names:
+        print("report          the page is made anew by every run")
+    for line in forecast_lines(found, config, work, needs, removed):
+        print(line)
 
 
 def _print_result(work: WorkDirectory, seconds: float) -> None:
@@ -429,10 +438,15 @@ def _print_result(work: WorkDirectory, seconds: float) -> None:
     _print_networks(summary["networks"], pretrained=summary["run"]["pretrained"])
     for warning in summary["warnings"]:
         print(f"note       {warning}")
-    print(f"catalogue  {work.products / 'catalog.fits'}")
-    print(f"           {work.products / 'catalog'} (HATS)")
+    for number, name in enumerate(_catalogue_names(summary)):
+        print(f"{'' if number else 'catalogue':<10} {work.root / name}")
     print(f"report     {work.report}")
     print(f"took       {duration(seconds)}")
+
+
+def _catalogue_names(summary: dict[str, Any]) -> list[str]:
+    names = (each["path"] for each in summary["products"])
+    return [name for name in names if name.startswith("products/")]
 
 
 def _print_networks(networks: dict[str, Any], *, pretrained: bool) -> None:

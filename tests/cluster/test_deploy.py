@@ -1,8 +1,10 @@
 """What of deploy/ can be checked without the machines that it is for."""
 
 import importlib
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,42 @@ def test_the_manifest_belongs_together(manifest):
     assert job["spec"]["template"]["metadata"]["labels"] in allowed
     run = container(job, "spec", "template", "spec")
     assert f"tcp://{name}-scheduler:{ports['tcp-comm']}" in run["command"]
+
+
+def test_the_cluster_has_the_shape_of_the_operator_s_resource(manifest):
+    """The keys that DaskCluster (kubernetes.dask.org/v1) requires, and no others than it knows."""
+    spec = manifest["DaskCluster"]["spec"]
+    assert {"scheduler", "worker"} <= spec.keys() <= {"scheduler", "worker", "idleTimeout"}
+    scheduler, worker = spec["scheduler"], spec["worker"]
+    assert {"spec", "service"} <= scheduler.keys() <= {"spec", "service", "metadata"}
+    assert {"replicas", "spec"} <= worker.keys() <= {"replicas", "spec", "metadata"}
+    assert worker["replicas"] > 0
+    for pod in (scheduler["spec"], worker["spec"]):
+        claims = {volume["name"] for volume in pod.get("volumes", ())}
+        for each in pod["containers"]:
+            assert {"name", "image", "command"} <= each.keys()
+            assert {mount["name"] for mount in each.get("volumeMounts", ())} <= claims
+            assert all(set(one) == {"name", "value"} for one in each["env"])
+            assert all(isinstance(one["value"], str) for one in each["env"])
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["container/Dockerfile", "container/kidsclf.def", "kubernetes/kidsclf.yaml"],
+)
+def test_what_was_not_tried_says_so(file):
+    assert (DEPLOY / file).read_text().startswith("# Untried: ")
+
+
+@pytest.mark.parametrize("recipe", ["Dockerfile", "kidsclf.def"])
+def test_containers_install_what_was_tested(recipe):
+    text = (DEPLOY / "container" / recipe).read_text()
+    (install,) = [line for line in text.splitlines() if "pip install" in line]
+    assert "-c /opt/kidsclf/constraints.txt" in install
+    python = re.search(r"python:(3\.\d+)", text)
+    assert python is not None
+    needed = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert python[1] in needed
 
 
 def test_its_commands_are_commands(manifest):

@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -126,3 +128,22 @@ def test_slurm_where_it_is_not_installed(tmp_path, monkeypatch):
     with pytest.raises(ClusterError, match="sbatch"), opened(tmp_path, kind="slurm"):
         pytest.fail("opened")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_address_without_encryption_where_it_is_demanded():
+    """In a process of its own: Dask does not clear away a client that could not be made."""
+    program = (
+        "from pathlib import Path; from kidsclf.cluster.open import open_cluster; "
+        "from kidsclf.config import ClusterSettings; "
+        "settings = ClusterSettings(kind='tcp://127.0.0.1:9'); here = Path(); "
+        "open_cluster(settings, scratch=here, logs=here, environment={}).__enter__()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "kidsclf.errors.ClusterError: --cluster tcp://127.0.0.1:9 was asked for" in done.stderr
+    assert "encryption required by Dask configuration" in done.stderr

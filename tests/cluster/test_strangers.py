@@ -1,10 +1,12 @@
 """Clients and workers that do not belong: without the certificate, or with another kidsclf."""
 
+import json
 import os
 import subprocess
 import sys
 import time
 
+import dask
 import pytest
 from distributed import Client, LocalCluster
 
@@ -63,6 +65,49 @@ def test_who_lacks_the_certificate_is_not_let_in(tmp_path):
             Client(address.replace("tls://", "tcp://"), timeout="2s", set_as_default=False)
         time.sleep(0.1)
         assert len(cluster.scheduler.clients) == 1  # the cluster's own
+
+
+def test_a_scheduler_with_certificates_of_one_s_own(tmp_path):
+    """Processes as a user starts them; the run finds the certificates in Dask's configuration."""
+    certified(tmp_path)
+    files = {"ca-file": tmp_path / "certificate.pem"}
+    for role in ("client", "scheduler", "worker"):
+        files |= {f"{role}.cert": tmp_path / "certificate.pem", f"{role}.key": tmp_path / "key.pem"}
+    tls = {f"distributed.comm.tls.{name}": str(path) for name, path in files.items()}
+    environment = {
+        **os.environ,
+        **{f"DASK_{key.upper().replace('.', '__').replace('-', '_')}": tls[key] for key in tls},
+    }
+    where, started = tmp_path / "scheduler.json", []
+    try:
+        for role, options in (
+            ("scheduler", ("--protocol", "tls", "--host", "127.0.0.1", "--port", "0")),
+            ("worker", ("--nthreads", "1", "--local-directory", str(tmp_path))),
+        ):
+            command = [sys.executable, "-m", f"distributed.cli.dask_{role}", "--no-dashboard"]
+            started.append(
+                subprocess.Popen(
+                    [*command, "--scheduler-file", str(where), *options],
+                    stderr=subprocess.DEVNULL,
+                    env=environment,
+                )
+            )
+        with dask.config.set(tls), Client(scheduler_file=str(where), timeout="120s") as client:
+            client.wait_for_workers(1, timeout=120)
+        address = json.loads(where.read_text())["address"]
+        assert address.startswith("tls://")
+        asked = (ClusterSettings(kind=address),)
+        folders = {"scratch": tmp_path, "logs": tmp_path, "environment": {}}
+        with dask.config.set(tls), open_cluster(*asked, **folders) as client:
+            assert client.submit(sum, (1, 2)).result() == 3
+        with pytest.raises(ClusterError) as error, open_cluster(*asked, **folders):
+            pytest.fail("opened")
+        assert f"--cluster {address} was asked for" in str(error.value)
+        assert "distributed.comm.tls" in str(error.value)
+    finally:
+        for process in reversed(started):
+            process.terminate()
+            process.wait(timeout=60)
 
 
 def test_pages_of_other_sites_do_not_reach_the_dashboard():

@@ -70,6 +70,12 @@ class Cluster:
         """Address of the scheduler."""
         return str(json.loads((self.folder / "scheduler.json").read_text())["address"])
 
+    @property
+    def workers(self) -> list[psutil.Process]:
+        """Worker processes, each under a nanny."""
+        nannies = [psutil.Process(each.pid) for each in self.nannies if each.poll() is None]
+        return [child for nanny in nannies for child in nanny.children() if _is_worker(child)]
+
     def add_worker(self) -> None:
         """Start one more worker of one thread."""
         leaving = (
@@ -104,12 +110,12 @@ def dask_process(what: str, folder: Path, *options: str) -> subprocess.Popen[byt
         )
 
 
-def until(said: Callable[[], bool], seconds: float = 120.0) -> None:
+def until(said: Callable[[], bool], seconds: float = 120.0, pause: float = 0.02) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not said():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def finished_files(work: Path) -> dict[str, int]:
@@ -134,9 +140,15 @@ def whole(work: Path, undisturbed: Path) -> bool:
 
 
 class AtStages:
-    """Does something once in each of some stages, at a random moment of its first half second."""
+    """Does something once in each of some stages, at a random moment of its first half.
 
-    def __init__(self, deed: Callable[[random.Random], None], seed: int, *stages: str) -> None:
+    Moments are counted in finished tasks, so that it falls into the stage on any machine.
+    """
+
+    def __init__(
+        self, work: Path, deed: Callable[[random.Random], None], seed: int, *stages: str
+    ) -> None:
+        self._work = work
         self._deed = deed
         self._chance = random.Random(seed)
         self._stages = stages
@@ -147,9 +159,27 @@ class AtStages:
             return
         stage = event["stage"].split()[0]
         if stage in self._stages and stage not in self.struck:
-            time.sleep(self._chance.uniform(0.0, 0.5))
             self.struck.append(stage)
+            moment = event["finished_before"] + self._chance.randint(0, event["tasks"] // 2)
+            until(lambda: self._finished(stage) >= moment, pause=0.002)
             self._deed(self._chance)
+
+    def _finished(self, stage: str) -> int:
+        receipts = (self._work / "receipts" / stage).glob("[!.]*.json")
+        return sum(path.stem not in ("summary", "files") for path in receipts)
+
+
+class AtStageOrLater(AtStages):
+    """Does something once: in a stage, or in the first one after it that has tasks to do."""
+
+    def __init__(
+        self, work: Path, deed: Callable[[random.Random], None], seed: int, stage: str
+    ) -> None:
+        super().__init__(work, deed, seed, *STAGES[STAGES.index(stage) :])
+
+    def __call__(self, event: dict) -> None:
+        if not self.struck:
+            super().__call__(event)
 
 
 def kill(process: psutil.Process) -> None:

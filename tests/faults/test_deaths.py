@@ -6,7 +6,10 @@ import time
 import psutil
 import pytest
 from distributed import Client
-from processes import STAGES, AtStages, finished_files, kill, until, whole
+from processes import STAGES, AtStageOrLater, AtStages, finished_files, kill, until, whole
+
+from kidsclf.pipeline.status import status_of
+from kidsclf.store.layout import WorkDirectory
 
 
 def test_killed_workers_cost_nothing(start, undisturbed, tmp_path):
@@ -16,7 +19,7 @@ def test_killed_workers_cost_nothing(start, undisturbed, tmp_path):
         until(lambda: bool(run.workers))
         kill(chance.choice(run.workers))
 
-    deed = AtStages(kill_one, 1, *STAGES)
+    deed = AtStages(tmp_path / "work", kill_one, 1, *STAGES)
     assert run.follow(deed) == 0, run.said
     assert tuple(deed.struck) == STAGES
     assert whole(tmp_path / "work", undisturbed)
@@ -33,7 +36,7 @@ def test_killed_nannies_cost_nothing_but_their_workers(start, cluster, undisturb
         assert not alive, "a worker has outlived its nanny"
         cluster.add_worker()
 
-    deed = AtStages(kill_one, 2, "ingest", "match", "infer", "products")
+    deed = AtStages(tmp_path / "work", kill_one, 2, "ingest", "match", "infer", "products")
     assert run.follow(deed) == 0, run.said
     assert len(deed.struck) == 4
     assert whole(tmp_path / "work", undisturbed)
@@ -46,7 +49,9 @@ def test_a_killed_scheduler_ends_the_run_which_goes_on_with_another(
     for stage in ("match", "infer"):
         lost = make_cluster()
         run = start(work, "--cluster", lost.address)
-        assert run.follow(AtStages(lambda _, lost=lost: lost.scheduler.kill(), 3, stage)) == 5
+        deed = AtStageOrLater(work, lambda _, lost=lost: lost.scheduler.kill(), 3, stage)
+        assert run.follow(deed) == 5, run.said
+        assert deed.struck
         assert "the run needs its scheduler and at least one worker" in run.said[-1]
         assert run.said[-1].endswith("give the same command, which goes on from here")
         lost.stop()
@@ -60,13 +65,19 @@ def test_a_killed_scheduler_ends_the_run_which_goes_on_with_another(
 
 
 def test_a_killed_command_goes_on_where_it_stood(start, cluster, undisturbed, tmp_path):
-    work, before = tmp_path / "work", {}
+    work, before, blows = tmp_path / "work", {}, 0
     for seed, stage in enumerate(("ingest", "match", "infer", "reduce")):
         run = start(work, "--cluster", cluster.address)
-        assert run.follow(AtStages(lambda _, run=run: kill(run.process), seed, stage)) == -9
+        deed = AtStageOrLater(work, lambda _, run=run: kill(run.process), seed, stage)
+        # What was under way when the last blow fell is done by the workers all the same: so the
+        # work may be over before this stage.
+        code = run.follow(deed)
+        assert code in (-9, 0), run.said
+        blows += code == -9
         now = finished_files(work)
         assert before.items() <= now.items()
         before = now
+    assert blows >= 3
     run = start(work, "--cluster", cluster.address)
     assert run.follow() == 0, run.said
     assert before.items() <= finished_files(work).items()
@@ -81,18 +92,24 @@ def test_a_killed_command_takes_its_workers_with_it(start, cluster, undisturbed,
         workers.extend(run.workers)
         kill(run.process)
 
-    assert run.follow(AtStages(kill_it, 4, "infer")) == -9
+    assert run.follow(AtStages(tmp_path / "work", kill_it, 4, "infer")) == -9
     assert workers
     _, alive = psutil.wait_procs(workers, timeout=30)
     assert not alive
+    status = status_of(WorkDirectory(tmp_path / "work"))
+    assert status.failure is not None
+    assert "it was killed" in status.failure.reason
+    assert not status.running
+    assert not status.done
     run = start(tmp_path / "work", "--cluster", cluster.address)
     assert run.follow() == 0, run.said
     assert whole(tmp_path / "work", undisturbed)
+    assert status_of(WorkDirectory(tmp_path / "work")).done
 
 
 def test_a_command_told_to_end_says_so_and_goes_on_later(start, cluster, undisturbed, tmp_path):
     run = start(tmp_path / "work", "--cluster", "local")
-    deed = AtStages(lambda _: run.process.terminate(), 5, "infer")
+    deed = AtStages(tmp_path / "work", lambda _: run.process.terminate(), 5, "infer")
     assert run.follow(deed) == 130
     assert run.said == ["kidsclf: interrupted; the same command goes on from here"]
     assert not list((tmp_path / "work").rglob(".unfinished-*"))
@@ -123,7 +140,7 @@ def test_a_worker_told_to_go_finishes_its_task(told, make_cluster, tmp_path):
     cluster, notes = make_cluster(), tmp_path / "notes"
     with Client(cluster.address) as client:
         futures = client.map(noting(notes, 2.0), range(4))
-        until(lambda: notes.exists() and notes.read_text().count("begun") == 2)
+        until(lambda: notes.exists() and notes.read_text().count("begun") >= 2)
         leaving = cluster.nannies[0]
         (worker,) = [
             child

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from processes import finished_files, whole
+from processes import finished_files, until, whole
 
 
 @pytest.fixture
@@ -19,10 +19,14 @@ def small_disk(tmp_path) -> Iterator[Callable[[str], Path]]:
         nonlocal mounted
         options = f"remount,{options}" if mounted else options
         asked = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-        done = subprocess.run(asked, capture_output=True, text=True, check=False)
-        if done.returncode and not mounted:
-            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-        assert done.returncode == 0, done.stderr
+
+        def done() -> bool:  # it is refused for as long as a file is being written
+            said = subprocess.run(asked, capture_output=True, text=True, check=False)
+            if said.returncode and not mounted:
+                pytest.skip(f"no file system can be mounted here: {said.stderr.strip()}")
+            return said.returncode == 0
+
+        until(done, pause=0.002)
         mounted = True
         return folder
 

@@ -50,6 +50,19 @@ def test_a_terminal_sees_one_line_that_changes(clock):
     ]
 
 
+def test_a_line_that_changes_does_not_wrap_round(clock, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = Terminal()
+    watcher = ProgressLine(stream)
+    watcher.start("infer xgboost", 100_000, 0, 10**9)
+    for _ in range(10):
+        clock[0] += 1.0
+        watcher.advance(20_000_000)
+    line = stream.getvalue().rpartition("\r\x1b[K")[2]
+    assert line.startswith("infer xgboost")
+    assert len(line) == 79
+
+
 def test_a_file_gets_a_line_every_ten_seconds_without_control_codes(clock):
     stream = io.StringIO()
     go_through(ProgressLine(stream), clock)

@@ -5,7 +5,10 @@ import shutil
 
 import pytest
 
+from kidsclf.pipeline.status import status_of
+from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.lock import locked
+from kidsclf.store.quarantine import Quarantined, write_quarantined
 
 
 def told(command, work):
@@ -60,6 +63,37 @@ def test_what_is_left_and_why_it_ended_is_said(small_survey, finished_run, comma
     status = told(command, work)
     assert status["done"]
     assert status["failure"] is None
+
+
+def test_receipts_that_vouch_for_nothing_do_not_count(finished_run, command, tmp_path):
+    """Those of another split, of a network that was taken out, and one that a power cut emptied."""
+    work = tmp_path / "work"
+    shutil.copytree(finished_run, work)
+    receipts = work / "receipts"
+    emptied = min((receipts / "infer").glob("xgboost@*.json"))
+    for name in ("xgboost@29_5.json", emptied.name.replace("xgboost", "mlp")):
+        shutil.copy(emptied, receipts / "infer" / name)
+    emptied.write_bytes(b"")
+    status = told(command, work)
+    stages = {each["stage"]: each for each in status["stages"]}
+    assert stages["infer"]["finished"] == stages["infer"]["expected"] - 1
+    assert stages["infer"]["state"] == "begun"
+    assert not status["done"]
+
+
+def test_what_was_left_out_before_is_not_waited_for(finished_run, tmp_path):
+    work = WorkDirectory(tmp_path / "work")
+    shutil.copytree(finished_run, work.root)
+    receipt = min((work.receipts / "match").glob("[0-9]*.json"))
+    label = json.loads(receipt.read_text())["task"]
+    write_quarantined(work.quarantine, Quarantined("match", label, "", 7, "it cannot be read"))
+    for stage in ("match", "infer", "reduce", "products"):
+        (path,) = (work.receipts / stage).glob(f"*{receipt.stem}.json")
+        path.unlink()
+    states = {each.stage: each.state for each in status_of(work).stages}
+    assert states["match"] == "done but for quarantine"
+    assert {states[stage] for stage in ("infer", "reduce", "products")} == {"done"}
+    assert status_of(work).done
 
 
 def test_a_run_at_work_is_seen_and_not_disturbed(finished_run, command):

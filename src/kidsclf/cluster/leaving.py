@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
+import psutil
 from distributed import Nanny, NannyPlugin, Status, Worker, WorkerPlugin
 
 _LOOK_SECONDS = 0.05
@@ -46,8 +47,15 @@ class LeavesInGoodOrder(WorkerPlugin):  # type: ignore[misc]
             signal.signal(signal.SIGTERM, lambda *_: _begin_to_leave(worker, "SIGTERM"))
         if self._lifetime is not None:
             chance = random.Random(os.getpid())  # noqa: S311  # no secret
-            seconds = self._lifetime - chance.uniform(0.0, self._stagger)
-            worker.loop.call_later(seconds, _begin_to_leave, worker, "end of its lifetime")
+            seconds = self._lifetime - chance.uniform(0.0, self._stagger) - _age_of_job()
+            worker.loop.call_later(
+                max(0.0, seconds), _begin_to_leave, worker, "end of its lifetime"
+            )
+
+
+def _age_of_job() -> float:
+    """Say how long ago this worker's nanny began: a restarted worker gets no longer walltime."""
+    return time.time() - float(psutil.Process(os.getppid()).create_time())
 
 
 class PassesTheWordOn(NannyPlugin):  # type: ignore[misc]

@@ -160,7 +160,12 @@ class _InTheClientsTerminal(WorkerPlugin):  # type: ignore[misc]
 def _connect(address: str) -> Client:
     try:
         client = Client(address, timeout=_CONNECT_SECONDS)
-    except (OSError, ValueError) as error:
+    except TypeError as error:  # what Dask raises where a certificate is lacking
+        raise ClusterError(
+            f"--cluster {address} was asked for, but Dask's configuration names no certificates to "
+            f"show there; set distributed.comm.tls (ca-file, client.cert, client.key)"
+        ) from error
+    except (OSError, ValueError, RuntimeError) as error:  # the last: tcp where tls is demanded
         raise ClusterError(
             f"--cluster {address} was asked for, but no scheduler answers there ({error}); start "
             f"one with 'dask scheduler', or correct the address"

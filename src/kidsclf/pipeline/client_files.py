@@ -13,6 +13,7 @@ FILES = "files"
 """Task name of these receipts."""
 _FOLDERS = {
     "ingest": ("catalog",),
+    "features": ("features",),
     "match": ("samples",),
     "infer": ("scores",),
     "reduce": ("metrics", "products"),

@@ -1,17 +1,17 @@
 """What every stage is handed, and what it says when it is done."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from kidsclf import __version__
 from kidsclf.config import Config
 from kidsclf.errors import StoreError
-from kidsclf.pipeline.mapping import Engine, Mapped, Task
+from kidsclf.pipeline.tasks import Mapped, Task
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import in_sky_order
 from kidsclf.store.layout import WorkDirectory
@@ -22,19 +22,45 @@ from kidsclf.surveys.column_map import ColumnMap
 SUMMARY = "summary"
 """Task name of the receipt that sums a whole stage up."""
 
-STAGE_ORDER = ("ingest", "cutouts", "match", "train", "infer", "reduce", "products")
+STAGE_ORDER = (
+    *("ingest", "cutouts", "features", "match"),
+    *("train", "infer", "reduce", "products"),
+)
 """What leaves receipts, in the order in which it is done."""
+
+
+class Doer(Protocol):
+    """Who does the tasks of a run, or says which are to do."""
+
+    def map(self, tasks: Sequence[Task]) -> Mapped:
+        """Do those that are not finished; give the receipts of all, in their order."""
+
+    def tell_kept(self, stage: str, tasks: int) -> None:
+        """Say that a whole stage was finished before."""
+
+    def restart_workers(self) -> None:
+        """Give every worker a fresh process."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """One run: its settings, its folder, its column maps and who does the work."""
+    """One run: its settings, its folder, its column maps and who does the work.
+
+    Attributes
+    ----------
+    foreseen : mapping of (stage, task) to Receipt
+        For a dry run: what tasks that are to be done again will leave.
+    tried_again : frozenset of str
+        For a dry run: stages whose quarantine a run would try again.
+    """
 
     config: Config
     work: WorkDirectory
     survey: ColumnMap
     samples: Mapping[str, ColumnMap]
-    engine: Engine
+    engine: Doer
+    foreseen: Mapping[tuple[str, str], Receipt] = field(default_factory=dict)
+    tried_again: frozenset[str] = frozenset()
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -45,6 +71,11 @@ class Context:
     def has_images(self) -> bool:
         """Whether the run has stamps."""
         return self.config.has_images
+
+    def receipt(self, stage: str, task: str) -> Receipt | None:
+        """Read the receipt of a task; None where there is none."""
+        foreseen = self.foreseen.get((stage, task))
+        return foreseen or read_receipt(self.work.receipts, stage, task)
 
 
 @dataclass(frozen=True)
@@ -110,7 +141,8 @@ def finished_partitions(context: Context, stage: str = "ingest") -> dict[Partiti
     wanted = [partition for partition in everywhere if partition.label not in left_out]
     labels = [partition.label for partition in wanted]
     receipts = read_receipts(context.work.receipts, "ingest", labels)
-    for partition, receipt in zip(wanted, receipts, strict=True):
+    for partition, read in zip(wanted, receipts, strict=True):
+        receipt = context.foreseen.get(("ingest", partition.label), read)
         if receipt is None:
             raise _lacking(context, "ingest")
         found[partition] = receipt
@@ -119,7 +151,8 @@ def finished_partitions(context: Context, stage: str = "ingest") -> dict[Partiti
 
 def quarantined_before(context: Context, stage: str) -> tuple[Quarantined, ...]:
     """Read what stages before one have put in quarantine; with "" what all have."""
-    before = STAGE_ORDER[: STAGE_ORDER.index(stage)] if stage else STAGE_ORDER
+    before = set(STAGE_ORDER[: STAGE_ORDER.index(stage)] if stage else STAGE_ORDER)
+    before -= context.tried_again
     found = read_quarantine(context.work.quarantine)
     return tuple(each for each in found if each.stage.partition(".")[0] in before)
 
@@ -169,7 +202,7 @@ def stage_summary(context: Context, stage: str) -> Receipt:
     StoreError
         When the stage has not finished.
     """
-    receipt = read_receipt(context.work.receipts, stage, SUMMARY)
+    receipt = context.receipt(stage, SUMMARY)
     if receipt is None:
         raise _lacking(context, stage)
     return receipt
@@ -183,7 +216,7 @@ def task_fingerprint(context: Context, stage: str, task: str) -> str:
     StoreError
         When there is no such task.
     """
-    receipt = read_receipt(context.work.receipts, stage, task)
+    receipt = context.receipt(stage, task)
     if receipt is None:
         raise _lacking(context, stage)
     return receipt.fingerprint

@@ -6,11 +6,23 @@ from dataclasses import dataclass
 
 from kidsclf.config import Config
 from kidsclf.errors import ConfigError, PlanError
+from kidsclf.features.shapes import peak_bytes
 from kidsclf.models.table import network_entry
-from kidsclf.pipeline import cutouts, infer, ingest, match, products, reduce, report, train
+from kidsclf.pipeline import (
+    cutouts,
+    features,
+    infer,
+    ingest,
+    match,
+    products,
+    reduce,
+    report,
+    train,
+)
 from kidsclf.pipeline.client_files import forget_files, record_files
 from kidsclf.pipeline.context import STAGE_ORDER, Context, StageOutcome
 from kidsclf.pipeline.full_disk import write_failures
+from kidsclf.pipeline.inputs import BLOCK_BYTES
 from kidsclf.store.quarantine import release
 from kidsclf.store.tables import write_table
 from kidsclf.surveys.column_map import ColumnMap
@@ -18,10 +30,14 @@ from kidsclf.surveys.column_map import ColumnMap
 _GIB = 1024.0**3
 _PROCESS_GIB = 0.6
 """Measured: a worker with TensorFlow, pyarrow and astropy imported and nothing to do."""
-
-
+_SMALLER = {"ingest": "ingest.chunk_rows", "infer": "infer.batch_size"}
+"""What to lower where a task of a stage does not fit; of other stages ``ingest.max_rows``."""
 _CUTTING_GIB = 0.35
 """A strip of 16 million pixels with weight and mask, and chunks being packed."""
+_IMAGE_NETWORK_GIB, _NETWORK_GIB = 0.95, 0.45
+"""Measured: ``mnn`` and ``mlp`` while they are loaded and made ready, with what they compile."""
+_FIRST_MAPS = 32
+"""Channels of the first layer of ``mnn``; its maps are there before and after the activation."""
 _FINE_SCALE_ARCSEC = 0.2
 """Arcsec a pixel of OmegaCAM and of LSST."""
 
@@ -38,6 +54,7 @@ class Stage:
 STAGES = (
     Stage("ingest", "read, select and split the catalogue", ingest.run),
     Stage("cutouts", "cut a stamp of every source", cutouts.run),
+    Stage("features", "measure the shape of every source", features.run),
     Stage("match", "match labels of other surveys", match.run),
     Stage("train", "fit the networks", train.run),
     Stage("infer", "classify every source", infer.run),
@@ -69,23 +86,43 @@ def memory_gib(config: Config, bands: int) -> dict[str, float]:
     """Estimate what one task of each stage needs, GiB, process included.
 
     The largest are a chunk of the survey's table (three copies: read, canonical, sorted) and the
-    stamps of a partition: as stored, one band at a time, when they are cut; as stored, as float32,
-    and once more as the network reads them, when they are scored.
+    stamps of a partition, as stored, one band at a time, when they are cut. Those that are scored
+    come in blocks: one in use, one being read, and copies in which bands are stacked and sources
+    without a stamp left out; beside them the network, and what its first layer makes of a batch.
     """
     row = 16.0 * (2 * bands + 4) + 64.0
     pixels = float(_stamp_size(config)) ** 2 if config.has_images else 0.0
     stamps = 4.0 * pixels * len(config.cutouts.bands)
     stored = pixels * (2 if config.cutouts.encoding == "int16" else 4)
     partition = config.ingest.max_rows * row
-    with_images = any(network_entry(name).images for name in config.train.networks)
     needs = {
         "ingest": 3 * config.ingest.chunk_rows * row,
         "cutouts": config.ingest.max_rows * stored + _CUTTING_GIB * _GIB * (stored > 0),
+        "features": _features_bytes(config) if config.has_features else 0.0,
         "match": 3 * partition,
-        "infer": partition + config.ingest.max_rows * (3 * stamps if with_images else 0.0),
+        "infer": partition + _network_bytes(config, stamps),
         "reduce": 3 * partition,
     }
     return {stage: _PROCESS_GIB + need / _GIB for stage, need in needs.items()}
+
+
+def _network_bytes(config: Config, stamps: float) -> float:
+    """Estimate a network that is loaded, blocks of stamps (bytes a source), and maps of a batch."""
+    entries = [network_entry(name) for name in config.train.networks]
+    batch = config.infer.batch_size * stamps
+    if any(entry.images for entry in entries):
+        of_batch = batch / max(1, len(config.cutouts.bands)) * 2 * _FIRST_MAPS
+        return _IMAGE_NETWORK_GIB * _GIB + 4 * max(float(BLOCK_BYTES), batch) + of_batch
+    return _NETWORK_GIB * _GIB * any(entry.family == "keras" for entry in entries)
+
+
+def _features_bytes(config: Config) -> float:
+    """Estimate a block of stamps, stored, read and masked; the kernels; and the columns twice."""
+    side, names = _stamp_size(config), config.features.measure
+    rows = features.block_rows(side)
+    block = rows * side**2 * 9.0
+    columns = config.ingest.max_rows * (64.0 + 8.0 * len(names))
+    return block + peak_bytes(rows, side, names) + columns
 
 
 def _stamp_size(config: Config) -> int:
@@ -108,7 +145,7 @@ def check_memory(config: Config, bands: int, stages: Sequence[Stage]) -> None:
     for stage in stages:
         need = needs.get(stage.name, 0.0)
         if need > limit:
-            advice = "ingest.chunk_rows" if stage.name == "ingest" else "ingest.max_rows"
+            advice = _SMALLER.get(stage.name, "ingest.max_rows")
             raise PlanError(
                 f"a task of the stage {stage.name} needs about {need:.1f} GiB, but a worker has "
                 f"{limit:.1f} GiB; lower {advice} or raise cluster.memory_gib_per_worker"
@@ -133,6 +170,8 @@ def check_networks(
     names = {stage.name for stage in stages}
     if "ingest" in names:
         products.check_columns(config, survey)
+    if "features" in names:
+        features.check_settings(config, survey)
     if "match" in names:
         match.check_samples(config, survey, samples)
     if "train" in names:

@@ -1,6 +1,7 @@
 """How a run goes on: a line a stage for people, or JSON lines for programs."""
 
 import json
+import shutil
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -93,7 +94,9 @@ class ProgressLine:
 
     def _write(self, text: str, *, last: bool) -> None:
         if self._terminal:
-            self._stream.write("\r\x1b[K" + text + ("\n" if last else ""))
+            # A line that wraps round could not be rewritten.
+            room = len(text) if last else shutil.get_terminal_size().columns - 1
+            self._stream.write("\r\x1b[K" + text[:room] + ("\n" if last else ""))
         else:
             self._stream.write(text + "\n")
         self._stream.flush()

@@ -1,16 +1,18 @@
 """How far a run has come, from what it left on disk; no cluster is needed, and nothing is touched.
 
-What is counted is what stands: whether it would stand with other settings is said by a dry run.
+What is counted is the tasks of today's partitions and networks: whether they would be done again
+with other settings is said by a dry run.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 from kidsclf.config import Config, load_config
 from kidsclf.errors import ConfigError
 from kidsclf.pipeline.client_files import FILES
 from kidsclf.pipeline.context import STAGE_ORDER, SUMMARY
+from kidsclf.pipeline.train import FINAL, task_name
 from kidsclf.places import Place, subfolders
 from kidsclf.store.failure import Failure, read_failure
 from kidsclf.store.layout import WorkDirectory
@@ -57,7 +59,7 @@ class StageStatus:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """A whole run: its stages, what was left out, and how the last command ended."""
+    """A whole run: its stages, what was left out, and how the last command ended early."""
 
     title: str
     running: bool
@@ -67,8 +69,9 @@ class RunStatus:
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to do."""
-        return all(stage.state.startswith(("done", "left out")) for stage in self.stages)
+        """Whether nothing is left to do, as the last command has come to its end."""
+        ended = self.failure is None and not self.running
+        return ended and all(each.state.startswith(("done", "left out")) for each in self.stages)
 
 
 def status_of(work: WorkDirectory) -> RunStatus:
@@ -85,45 +88,66 @@ def status_of(work: WorkDirectory) -> RunStatus:
             f"--workdir of a run"
         )
     config = load_config(work.settings)
-    expected = _expected(work, config)
+    summary = read_receipt(work.receipts, "ingest", SUMMARY)
+    partitions = None if summary is None else summary.facts["partitions"]
     quarantined = read_quarantine(work.quarantine)
+    expected = {stage: _expected(stage, config, partitions, quarantined) for stage in STAGE_ORDER}
+    running = is_held(work.root)
     return RunStatus(
         config.run.title,
-        is_held(work.root),
+        running,
         tuple(_stage(work, stage, expected[stage], quarantined) for stage in STAGE_ORDER),
         quarantined,
-        read_failure(work.failure),
+        None if running else read_failure(work.failure),
     )
 
 
-def _expected(work: WorkDirectory, config: Config) -> dict[str, int | None]:
-    """Count the tasks of each stage; most have one a partition."""
-    networks = len(config.train.networks)
-    trained = (
-        networks if config.train.pretrained is not None else networks * (1 + config.train.folds)
-    )
-    summary = read_receipt(work.receipts, "ingest", SUMMARY)
-    partitions = None if summary is None else len(summary.facts["partitions"])
-    each = None if partitions is None else partitions * networks
-    return {
-        "ingest": partitions,
-        "cutouts": partitions if config.has_images else 0,
-        "match": partitions if config.samples else 0,
-        "train": trained,
-        "infer": each,
-        "reduce": each,
-        "products": partitions,
+def _expected(
+    stage: str,
+    config: Config,
+    partitions: Iterable[str] | None,
+    quarantined: Iterable[Quarantined],
+) -> Set[str] | None:
+    """Name the receipts of a stage's tasks; None where the sky is not split yet."""
+    networks = config.train.networks
+    absent = {
+        "cutouts": not config.has_images,
+        "features": not config.has_features,
+        "match": not config.samples,
     }
+    if absent.get(stage):
+        return frozenset()
+    if stage == "train":
+        folds = range(config.train.folds) if config.train.pretrained is None else ()
+        return {task_name(name, fold) for name in networks for fold in (*folds, FINAL)}
+    if partitions is None:
+        return None
+    # Stamps and labels are made of every partition, all else of those that nobody has left out.
+    before = () if stage == "match" else STAGE_ORDER[: STAGE_ORDER.index(stage)]
+    gone = {
+        each.task.rpartition("@")[2]
+        for each in quarantined
+        if each.stage.partition(".")[0] in before
+    }
+    files = {label.replace("/", "_") for label in partitions if label not in gone}
+    if stage in ("infer", "reduce"):
+        return {f"{name}@{file}" for name in networks for file in files}
+    return files
 
 
 def _stage(
-    work: WorkDirectory, stage: str, expected: int | None, left_out: Iterable[Quarantined]
+    work: WorkDirectory, stage: str, expected: Set[str] | None, left_out: Iterable[Quarantined]
 ) -> StageStatus:
-    records = [_read(path) for path in _receipts(work.receipts / stage)]
+    paths = [
+        path
+        for path in _receipts(work.receipts / stage)
+        if expected is None or path.stem in expected
+    ]
+    records = [record for record in map(_read, paths) if record]
     return StageStatus(
         stage,
         len(records),
-        expected,
+        None if expected is None else len(expected),
         sum(record.stage == stage for record in left_out),
         sum(int(record.get("rows", 0)) for record in records),
         sum(float(record.get("seconds", 0.0)) for record in records),
@@ -142,6 +166,7 @@ def _receipts(folder: Place) -> list[Place]:
 
 
 def _read(path: Place) -> dict[str, float]:
+    """Read a receipt; nothing where it is damaged, as its task will be done again."""
     try:
         found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
