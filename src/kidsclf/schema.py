@@ -50,6 +50,15 @@ def probability_column(class_name: str) -> str:
     return f"p_{class_name.lower()}"
 
 
+def calibrated_column(class_name: str) -> str:
+    """Name the column of a class's calibrated probability.
+
+    >>> calibrated_column("QSO")
+    'p_qso_calibrated'
+    """
+    return f"{probability_column(class_name)}_calibrated"
+
+
 class CutoutFlag(IntFlag):
     """What is wrong with a stamp (``uint8``); 0 is a good one."""
 

@@ -1,5 +1,7 @@
 """A source's score is its own: not that of its place, its neighbours or its partition."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,25 +58,28 @@ def inputs():
 
 
 def test_order_does_not_matter(network, inputs):
-    plain = score(network, inputs, batch_size=BATCH)
+    plain = score(network, [inputs], batch_size=BATCH)
     order = np.random.default_rng(1).permutation(len(inputs))
-    mixed = score(network, inputs.take(order), batch_size=BATCH)
+    mixed = score(network, [inputs.take(order)], batch_size=BATCH)
     for field in ("probabilities", "codes", "p_max", "entropy"):
         np.testing.assert_array_equal(getattr(mixed, field), getattr(plain, field)[order])
 
 
 @pytest.mark.parametrize("cuts", [(1,), (64,), (5, 70, 200), (63, 65, 129, 332)])
 def test_partitioning_does_not_matter(network, inputs, cuts):
-    plain = score(network, inputs, batch_size=BATCH)
+    plain = score(network, [inputs], batch_size=BATCH)
     parts = np.split(np.arange(len(inputs)), cuts)
-    split = [score(network, inputs.take(rows), batch_size=BATCH) for rows in parts]
+    blocks = [inputs.take(rows) for rows in parts]
+    split = [score(network, [block], batch_size=BATCH) for block in blocks]
+    in_blocks = score(network, iter(blocks), batch_size=BATCH)
     for field in ("probabilities", "codes", "p_max", "entropy"):
         joined = np.concatenate([getattr(part, field) for part in split])
         np.testing.assert_array_equal(joined, getattr(plain, field))
+        np.testing.assert_array_equal(getattr(in_blocks, field), getattr(plain, field))
 
 
 def test_scores_are_probabilities(network, inputs):
-    scores = score(network, inputs, batch_size=BATCH)
+    scores = score(network, [inputs], batch_size=BATCH)
     assert scores.probabilities.dtype == np.float32
     np.testing.assert_allclose(scores.probabilities.sum(axis=1), 1.0, rtol=1e-5)
     np.testing.assert_array_equal(scores.codes, scores.probabilities.argmax(axis=1))
@@ -84,13 +89,12 @@ def test_scores_are_probabilities(network, inputs):
 
 
 def test_what_cannot_be_classified_says_so_and_leaves_the_others_alone(network, inputs):
-    plain = score(network, inputs, batch_size=BATCH)
+    plain = score(network, [inputs], batch_size=BATCH)
     magnitudes, stamps = inputs.magnitudes.copy(), inputs.images["r"].copy()
     magnitudes[2] = np.nan
     stamps[5] = np.nan
-    spoilt = score(
-        network, Inputs(magnitudes, inputs.errors, BANDS, {"r": stamps}), batch_size=BATCH
-    )
+    block = Inputs(magnitudes, inputs.errors, BANDS, {"r": stamps})
+    spoilt = score(network, [block], batch_size=BATCH)
     lost = [2, 5] if network.entry.images else [2]
     assert np.flatnonzero(spoilt.codes == -1).tolist() == lost
     assert np.isnan(spoilt.probabilities[lost]).all()
@@ -101,7 +105,7 @@ def test_what_cannot_be_classified_says_so_and_leaves_the_others_alone(network, 
 
 
 def test_no_sources_give_no_scores(network, inputs):
-    scores = score(network, inputs.take(np.zeros(0, np.int64)), batch_size=BATCH)
+    scores = score(network, [inputs.take(np.zeros(0, np.int64))], batch_size=BATCH)
     assert scores.probabilities.shape == (0, 3)
     assert len(scores) == 0
 
@@ -110,12 +114,12 @@ def test_other_bands_and_stamps_are_refused(inputs):
     network = _neural("mnn")
     other = Inputs(inputs.magnitudes, inputs.errors, BANDS[::-1], inputs.images)
     with pytest.raises(PlanError, match="u g r i Z Y J H K was asked"):
-        score(network, other, batch_size=BATCH)
+        score(network, [other], batch_size=BATCH)
     small = {"r": inputs.images["r"][:, :9, :9]}
     with pytest.raises(PlanError, match=r"cutouts\.size_px = 41"):
-        score(network, Inputs(inputs.magnitudes, inputs.errors, BANDS, small), batch_size=BATCH)
+        score(network, [replace(inputs, images=small)], batch_size=BATCH)
     with pytest.raises(InputError, match="stamps in band 'r'"):
-        score(network, Inputs(inputs.magnitudes, inputs.errors, BANDS, {}), batch_size=BATCH)
+        score(network, [replace(inputs, images={})], batch_size=BATCH)
 
 
 def test_entropy_of_certainty_ignorance_and_silence():

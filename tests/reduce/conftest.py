@@ -45,6 +45,13 @@ def make_survey(seed: int, rows: int, folds: int = 0) -> ScoredBlock:
     scores = _scores(rng, rows)
     magnitudes = rng.normal(20.0, 1.5, (rows, 4)).astype(np.float32)
     magnitudes[rng.random((rows, 4)) < 0.05] = np.nan
+    drawn = {
+        "half_light_radius": rng.lognormal(-0.7, 0.5, rows),
+        "gini": rng.normal(0.5, 0.05, rows),
+        "m20": rng.normal(-1.6, 0.3, rows),
+    }
+    withheld = rng.random(rows) < 0.05
+    shapes = {name: np.where(withheld, np.nan, x).astype(np.float32) for name, x in drawn.items()}
     return ScoredBlock(
         partition=Partition(0, 0),
         name=np.array([f"source-{seed}-{k}" for k in range(rows)], dtype=str),
@@ -55,11 +62,14 @@ def make_survey(seed: int, rows: int, folds: int = 0) -> ScoredBlock:
         bands=("u", "g", "r", "i"),
         reference_magnitude=magnitudes[:, 2],
         scores=scores,
+        calibrated=scores.probabilities**2 / (scores.probabilities**2).sum(axis=1, keepdims=True),
+        sets=scores.probabilities >= np.float32(0.3),
         flags=rng.integers(0, 256, rows).astype(np.int32),
         labels={
             "sdss": _labels(rng, rows, scores.codes, folds=folds, split=True),
             "gama": _labels(rng, rows, scores.codes, folds=0, split=False),
         },
+        shapes=shapes,
     )
 
 
@@ -77,11 +87,14 @@ def take(block: ScoredBlock, rows, partition: Partition) -> ScoredBlock:
         scores=Scores(
             s.probabilities[rows], s.codes[rows], s.p_max[rows], s.entropy[rows], s.classes
         ),
+        calibrated=block.calibrated[rows],
+        sets=block.sets[rows],
         flags=block.flags[rows],
         labels={
             name: SampleLabels(label.codes[rows], label.split[rows], label.fold[rows])
             for name, label in block.labels.items()
         },
+        shapes={name: values[rows] for name, values in block.shapes.items()},
     )
 
 
@@ -118,6 +131,8 @@ def context() -> Context:
         training_sample="sdss",
         magnitude_edges=(18.0, 19.0, 20.0, 21.0, 22.0),
         thresholds=(0.34, 0.5, 0.9, 0.99),
+        wanted_purity=(0.6, 0.95),
+        wanted_completeness=(0.5, 0.9),
         gallery=4,
     )
 

@@ -70,7 +70,7 @@ def test_quasar_counts(survey, context):
     for row in rows:
         inside = (magnitude > row["r_low"]) & (magnitude <= row["r_high"])
         count = np.count_nonzero(inside & quasar)
-        probability = math.fsum(np.nan_to_num(block.scores.probabilities[inside, 1]).tolist())
+        probability = math.fsum(np.nan_to_num(block.calibrated[inside, 1]).tolist())
         assert row["count"] == count
         assert row["count_probability"] == pytest.approx(probability, abs=1e-5)
         assert row["area_sq_deg"] == pytest.approx(4.0, rel=0.03)
@@ -193,6 +193,34 @@ def test_colour_colour_is_a_histogram(survey, context):
                 cell = (codes == code) & (x >= row["x_low"]) & (x < row["x_high"])
                 cell &= (y >= row["y_low"]) & (y < row["y_high"])
                 assert row["count"] == np.count_nonzero(cell)
+
+
+def test_shapes_are_counted_in_their_planes(survey, context):
+    block = survey(1, 5000)
+    rows = table(context, "morphology", block)
+    assert list(dict.fromkeys(row["plane"] for row in rows)) == ["size_magnitude", "gini_m20"]
+    radius = block.shapes["half_light_radius"]
+    values = {
+        "size_magnitude": (block.reference_magnitude, np.log10(radius.astype(np.float64))),
+        "gini_m20": (block.shapes["m20"], block.shapes["gini"]),
+    }
+    for row in rows[::40]:
+        x, y = values[row["plane"]]
+        labels = block.labels
+        codes = block.scores.codes if row["sample"] == "catalogue" else labels[row["sample"]].codes
+        cell = (codes == context.classes.index(row["class"])) & (x >= row["x_low"])
+        cell &= (x < row["x_high"]) & (y >= row["y_low"]) & (y < row["y_high"])
+        assert row["count"] == np.count_nonzero(cell)
+    known = np.isfinite(radius) & np.isfinite(block.reference_magnitude)
+    counted = [r["count"] for r in rows if r["sample"] == "catalogue" and "size" in r["plane"]]
+    assert 0.98 * np.count_nonzero(known & (block.scores.codes >= 0)) < sum(counted) <= known.sum()
+
+
+def test_what_was_not_measured_has_no_plane(survey, context):
+    block = survey(1, 500)
+    sizes = replace(block, shapes={"half_light_radius": block.shapes["half_light_radius"]})
+    assert {row["plane"] for row in table(context, "morphology", sizes)} == {"size_magnitude"}
+    assert table(context, "morphology", replace(block, shapes={})) == []
 
 
 def test_sky_counts_each_source_once_and_crosses_ra_0(survey, context):

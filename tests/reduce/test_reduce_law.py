@@ -26,8 +26,9 @@ quick = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 NAMES = [
-    *("classification", "confusion", "thresholds", "class_counts", "p_max", "quasar_counts"),
-    *("colour_colour", "sky", "gallery", "rows", "area"),
+    *("classification", "confusion", "thresholds", "reliability", "calibration"),
+    *("prediction_sets", "wanted", "class_counts", "p_max", "quasar_counts"),
+    *("colour_colour", "morphology", "sky", "gallery", "rows", "area"),
 ]
 
 

@@ -93,6 +93,48 @@ def threshold_table() -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
+def calibration_tables() -> dict[str, pa.Table]:
+    found = {name: [] for name in ("reliability", "calibration", "prediction_sets", "wanted")}
+    for network in NETWORKS:
+        for name in (*CLASSES, "ALL"):
+            place = {"network": network, "sample": "sdss", "class": name}
+            for low, high in ((math.nan, math.nan), (18.0, 19.0)):
+                inside = place | {"r_low": low, "r_high": high, "count": 900}
+                for kind, slope in (("raw", 0.8), ("calibrated", 0.98)):
+                    for k in range(15):
+                        p = (k + 0.5) / 15
+                        fraction = 0.5 + slope * (p - 0.5)
+                        found["reliability"].append(
+                            inside
+                            | {"kind": kind, "p_low": k / 15, "p_high": (k + 1) / 15, "p_mean": p}
+                            | {"count": 400 if k in (0, 14) else 6, "fraction": fraction}
+                            | {"fraction_low": fraction - 0.02, "fraction_high": fraction + 0.02}
+                        )
+                found["calibration"].append(
+                    inside
+                    | {"ece": 0.03, "ece_calibrated": 0.01, "ece_by_chance": 0.009, "nll": 0.2}
+                    | {"nll_calibrated": 0.15, "brier": 0.05, "brier_calibrated": 0.04}
+                )
+                found["prediction_sets"].append(
+                    inside
+                    | {"coverage": 0.951, "coverage_low": 0.944, "coverage_high": 0.957}
+                    | {"mean_size": 1.07, "empty": 0.004, "single": 0.92, "multiple": 0.076}
+                )
+        for name in CLASSES:
+            for what, value in (("purity", 0.95), ("completeness", 0.9), ("purity", 0.99)):
+                cut = {"threshold": 0.8321, "threshold_low": 0.7, "threshold_high": 0.9}
+                cut |= {"purity": 0.96, "purity_low": 0.95, "purity_high": 0.97}
+                cut |= {"completeness": 0.91, "completeness_low": 0.9, "completeness_high": 0.92}
+                if value == 0.99:
+                    cut = dict.fromkeys(cut, math.nan)
+                found["wanted"].append(
+                    {"network": network, "sample": "sdss", "class": name, "wanted": what}
+                    | {"value": value, "count": 0 if value == 0.99 else 812}
+                    | cut
+                )
+    return {name: pa.Table.from_pylist(rows) for name, rows in found.items()}
+
+
 def count_tables() -> tuple[pa.Table, pa.Table, pa.Table]:
     by_r, by_p, quasars = [], [], []
     for network in NETWORKS[:2]:
@@ -144,6 +186,31 @@ def colour_table() -> pa.Table:
                     | {"y_low": edges[j] - 1, "y_high": edges[j + 1] - 1}
                     | {"count": int(counts[i, j])}
                 )
+    return pa.Table.from_pylist(rows)
+
+
+def morphology_table() -> pa.Table:
+    rng = np.random.default_rng(8)
+    edges = {
+        "size_magnitude": (np.linspace(14, 25, 111), np.linspace(-0.8, 0.8, 81)),
+        "gini_m20": (np.linspace(-3, 0, 76), np.linspace(0.2, 0.8, 61)),
+    }
+    rows = []
+    for sample, size in (("catalogue", 8000), ("sdss", 900)):
+        for name, radius in (("STAR", 0.4), ("QSO", 0.42), ("GALAXY", 0.7)):
+            r = rng.normal(20.5, 1.2, size)
+            log_radius = np.log10(radius) + rng.normal(0, 0.05, size)
+            m20 = rng.normal(-1.6, 0.15, size)
+            gini = 0.33 - 0.1 * m20 + rng.normal(0, 0.02, size)
+            for plane, points in (("size_magnitude", (r, log_radius)), ("gini_m20", (m20, gini))):
+                x, y = edges[plane]
+                counts, _, _ = np.histogram2d(*points, bins=(x, y))
+                rows += [
+                    {"network": "mnn", "plane": plane, "sample": sample, "class": name}
+                    | {"x_low": x[i], "x_high": x[i + 1], "y_low": y[j], "y_high": y[j + 1]}
+                    | {"count": int(counts[i, j])}
+                    for i, j in np.argwhere(counts > 0).tolist()
+                ]
     return pa.Table.from_pylist(rows)
 
 
@@ -250,6 +317,7 @@ def summary() -> dict[str, object]:
                 "accuracy_std": None if k == 2 else 0.0011,
                 "balanced_accuracy": 0.9731 - 0.01 * k,
                 "parameters": None if network == "xgboost" else 1_234_567 // (k + 1),
+                "trust": {"temperature": 1.37, "prediction_sets": {"promised_coverage": 0.95}},
                 "classes": {
                     name: {"precision": 0.98, "recall": 0.97, "f1": 0.975 - 0.01 * k}
                     | {"support": 1000}
@@ -288,11 +356,13 @@ def tables() -> ReportTables:
         classification=classification_table(),
         confusion=confusion_table(),
         thresholds=threshold_table(),
+        **calibration_tables(),
         class_counts=by_r,
         p_max=by_p,
         quasar_counts=quasars,
         quasar_models=quasar_models(Context(("QSO",), "sdss", (19.0, 20.0, 21.0, 22.0), ())),
         colour_colour=colour_table(),
+        morphology=morphology_table(),
         history=history_table(),
         gallery=gallery_table(),
         sky=sky_table(),

@@ -51,6 +51,8 @@ def few_sources(rows: int, step_mag: float) -> ScoredBlock:
         scores=Scores(
             probabilities, codes, np.full(rows, 0.8), np.full(rows, 0.6), CONTEXT.classes
         ),
+        calibrated=probabilities,
+        sets=probabilities > np.float32(0.5),
         flags=np.zeros(rows, np.int32),
         labels={"sdss": labels},
     )

@@ -6,8 +6,10 @@ import pytest
 from matplotlib.colors import to_hex
 
 from kidsclf.report.figures.accuracy import draw_confusion, draw_networks, draw_thresholds
+from kidsclf.report.figures.calibration import draw_reliability
 from kidsclf.report.figures.colours import draw_colour_colour
 from kidsclf.report.figures.counts import FENG_QUASARS, draw_counts, draw_quasar_counts
+from kidsclf.report.figures.morphology import draw_gini_m20, draw_size_magnitude
 from kidsclf.report.figures.run import draw_cut_flow, draw_stages
 from kidsclf.report.figures.sky import draw_sky, split_fields
 from kidsclf.report.figures.stamps import asinh_stretch, draw_source
@@ -37,6 +39,22 @@ def test_thresholds_have_fengs_four_panels_and_colours(tables):
     np.testing.assert_allclose(
         figure.axes[1].lines[0].get_ydata(), star["frac_thre"].to_numpy(), rtol=0
     )
+
+
+def test_reliability_joins_bins_of_few_sources_and_loses_none(tables):
+    rows = select(tables.reliability, {"network": "mnn", "class": "QSO"})
+    rows = rows.filter(pa.array(np.isnan(rows["r_low"].to_numpy())))
+    before, after = draw_reliability(rows).axes
+    assert before.get_title(loc="left") == "As the network says"
+    for axes, kind in ((before, "raw"), (after, "calibrated")):
+        said, true = axes.containers[0][0].get_data()
+        known = select(rows, {"kind": kind})
+        # The first and the last of 15 bins stand alone; of 13 small ones two make a point, and
+        # the one left over goes to the last.
+        assert len(said) == 8
+        slope = {"raw": 0.8, "calibrated": 0.98}[kind]
+        np.testing.assert_allclose(true, 0.5 + slope * (said - 0.5), atol=1e-9)
+        assert said[0] == pytest.approx(known["p_mean"][0].as_py())
 
 
 def test_confusion_shows_count_and_percent_true_across(tables):
@@ -123,6 +141,26 @@ def test_colours_keep_every_source_and_contour_the_labels(tables):
     stars = select(tables.colour_colour, {"sample": "catalogue", "class": "STAR"})
     assert (image[..., 3] > 0).sum() == stars.num_rows
     assert figure.axes[0].collections
+
+
+def test_shapes_have_a_panel_a_class_and_a_line_for_comparison(tables):
+    sizes, clumps = (
+        select(tables.morphology, {"plane": plane}) for plane in ("size_magnitude", "gini_m20")
+    )
+    known, unknown = draw_size_magnitude(sizes, psf_fwhm_arcsec=0.7), draw_size_magnitude(sizes)
+    for figure in (known, unknown, draw_gini_m20(clumps)):
+        assert [axes.get_title(loc="left") for axes in figure.axes] == ["star", "quasar", "galaxy"]
+        assert figure.axes[0].images
+    (line,) = known.axes[0].lines
+    assert line.get_ydata() == pytest.approx([np.log10(0.568 * 0.7)] * 2)
+    assert not unknown.axes[0].lines
+    assert 10 ** line.get_ydata()[0] == pytest.approx(half_light_of_seeing(0.7), rel=2e-3)
+
+
+def half_light_of_seeing(fwhm):
+    """Radius of half the light of a Moffat profile of exponent 4.765, from its growth curve."""
+    core = fwhm / (2 * np.sqrt(2 ** (1 / 4.765) - 1))
+    return core * np.sqrt(0.5 ** (1 / (1 - 4.765)) - 1)
 
 
 def colours_of(cells):

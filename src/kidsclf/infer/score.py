@@ -1,5 +1,7 @@
 """Asks a network about the sources of a partition."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,24 +9,24 @@ from kidsclf.errors import PlanError
 from kidsclf.features.colours import photometry_features
 from kidsclf.features.images import has_image, stack_stamps
 from kidsclf.models.description import InputDescription
-from kidsclf.models.network import Network
+from kidsclf.models.network import Answering, Probabilities
 from kidsclf.schema import Inputs, Scores
 
 UNCLASSIFIED = -1
 """Code of a source that the network could say nothing of."""
 
 
-def score(network: Network, inputs: Inputs, *, batch_size: int) -> Scores:
+def score(network: Answering, blocks: Iterable[Inputs], *, batch_size: int) -> Scores:
     """Score sources; the answer for each is the same bits whatever stands beside it.
 
-    Batches have one shape, the last one padded, so a source's answer depends neither on its
-    place nor on the partition that it came with.
+    Batches have one shape, the last one of a block padded, so a source's answer depends neither on
+    its place nor on the block or partition that it came with.
 
     Parameters
     ----------
-    network : Network
-    inputs : Inputs
-        n sources in the bands that the network was trained on.
+    network : Answering
+    blocks : iterable of Inputs
+        n sources in the bands that the network was trained on; at least one block, empty or not.
     batch_size : int
         Rows computed at once.
 
@@ -39,19 +41,25 @@ def score(network: Network, inputs: Inputs, *, batch_size: int) -> Scores:
     PlanError
         If the inputs have other bands or stamps of another size than the network.
     """
+    parts = [_probabilities(network, inputs, batch_size) for inputs in blocks]
+    return summarise(np.concatenate(parts), network.description.classes)
+
+
+def _probabilities(network: Answering, inputs: Inputs, batch_size: int) -> Probabilities:
     description = network.description
     _check(inputs, description)
     usable = np.isfinite(inputs.magnitudes).any(axis=1)
-    stamps = None
+    photometry, stamps = photometry_features(inputs.magnitudes), None
     if description.image_bands:
         stamps = stack_stamps(inputs.images, description.image_bands)
         usable &= has_image(stamps)
-        stamps = stamps if usable.all() else stamps[usable]
-    photometry = photometry_features(inputs.magnitudes)
+    if usable.all():
+        return network.predict(photometry, stamps, batch_size)
     probabilities = np.full((len(inputs), len(description.classes)), np.nan, dtype=np.float32)
     if usable.any():
-        probabilities[usable] = network.predict(photometry[usable], stamps, batch_size)
-    return summarise(probabilities, description.classes)
+        some = None if stamps is None else stamps[usable]
+        probabilities[usable] = network.predict(photometry[usable], some, batch_size)
+    return probabilities
 
 
 def summarise(probabilities: NDArray[np.float32], classes: tuple[str, ...]) -> Scores:

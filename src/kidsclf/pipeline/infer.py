@@ -1,16 +1,25 @@
 """Stage ``infer``: apply the networks to every partition."""
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from kidsclf.config import Config
+from kidsclf.config import Config, InferSettings
+from kidsclf.infer.calibration import (
+    Calibration,
+    calibrate,
+    fit_calibration,
+    prediction_sets,
+    set_names,
+)
 from kidsclf.infer.score import score
-from kidsclf.models.backend import prepare_backend
+from kidsclf.models.backend import choose_precision, prepare_backend
 from kidsclf.models.files import load_network, read_card
-from kidsclf.models.network import Network
+from kidsclf.models.network import Answering, Network
 from kidsclf.models.table import network_entry
 from kidsclf.pipeline.context import (
     Context,
@@ -21,38 +30,31 @@ from kidsclf.pipeline.context import (
     settings_of,
     task_fingerprint,
 )
-from kidsclf.pipeline.inputs import read_inputs
+from kidsclf.pipeline.inputs import matrix, open_sources
 from kidsclf.pipeline.mapping import Made, Mapped, Task
-from kidsclf.pipeline.train import BRIGHTEST, splits, training_tasks
+from kidsclf.pipeline.score_flags import score_flags, trained_on
+from kidsclf.pipeline.train import BRIGHTEST, VALIDATION, training_tasks
 from kidsclf.places import Place, local_folder
 from kidsclf.schema import (
     DEC,
     NAME,
     RA,
     SPATIAL_INDEX,
-    CutoutFlag,
-    Inputs,
-    ScoreFlag,
     Scores,
+    calibrated_column,
     probability_column,
 )
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import HatsCatalogue
-from kidsclf.store.cutouts import CutoutStore
 from kidsclf.store.layout import WorkDirectory, keep_only
 from kidsclf.store.receipts import fingerprint
+from kidsclf.store.tables import read_table
 
 CLASS = "class"
 P_MAX = "p_max"
 ENTROPY = "entropy"
+PREDICTION_SET = "prediction_set"
 FLAGS = "flags"
-
-_CUTOUT_FLAGS = {
-    CutoutFlag.EDGE: ScoreFlag.CUTOUT_EDGE,
-    CutoutFlag.MASKED: ScoreFlag.CUTOUT_MASKED,
-    CutoutFlag.MISSING_TILE: ScoreFlag.CUTOUT_MISSING,
-    CutoutFlag.BAD_PIXEL: ScoreFlag.CUTOUT_BAD_PIXEL,
-}
 
 
 def run(context: Context) -> StageOutcome:
@@ -118,10 +120,32 @@ def scoring_tasks(context: Context, name: str) -> list[Task]:
     return tasks
 
 
+def read_calibration(folder: Place, coverage: float) -> Calibration:
+    """Fit the calibration of a trained network to the answers that training left beside it."""
+    said = read_table(folder / VALIDATION, ["code", "probabilities"])
+    return fit_calibration(matrix(said["probabilities"]), said["code"].to_numpy(), coverage)
+
+
 @lru_cache(maxsize=1)
-def _loaded(folder: Place, made_from: str) -> Network:  # noqa: ARG001  # the key of the cache
+def _loaded(
+    folder: Place,
+    made_from: str,  # noqa: ARG001  # part of the cache's key
+    settings: InferSettings,
+) -> tuple[Answering, Calibration]:
     with local_folder(folder) as local:
-        return load_network(local)
+        return ready(load_network(local), settings), read_calibration(local, settings.coverage)
+
+
+def ready(network: Network, settings: InferSettings) -> Answering:
+    """Make a network answer as fast as this process can."""
+    if network.entry.family != "keras":
+        return network
+    # Brings Keras, which the client does without.
+    from kidsclf.models.inference import FoldedNetwork  # noqa: PLC0415
+    from kidsclf.models.neural import NeuralNetwork  # noqa: PLC0415
+
+    precision = choose_precision(settings.precision, settings.backend)
+    return FoldedNetwork.of(cast("NeuralNetwork", network), precision, settings.threads)
 
 
 def score_partition(
@@ -135,70 +159,50 @@ def score_partition(
     """Score one partition and publish what the network says."""
     if network_entry(name).family == "keras":
         prepare_backend(config.infer.backend, config.infer.threads)
-    network = _loaded(work.model(name), made_from)
-    table = HatsCatalogue(work.catalogue).read(partition)
-    inputs = read_inputs(work, table, partition, network.description)
-    scores = score(network, inputs, batch_size=config.infer.batch_size)
-    brightest = float(read_card(work.model(name)).scores.get(BRIGHTEST, -99.0))
-    flags = _flags(work, table, partition, inputs, scores, config, reference_band, brightest)
-    columns = {
-        SPATIAL_INDEX: table[SPATIAL_INDEX],
-        NAME: table[NAME],
-        RA: table[RA],
-        DEC: table[DEC],
-        CLASS: _class_names(scores),
-        **{
-            probability_column(each): scores.probabilities[:, place]
-            for place, each in enumerate(scores.classes)
-        },
-        P_MAX: scores.p_max,
-        ENTROPY: scores.entropy,
-        FLAGS: flags,
-    }
-    path = HatsCatalogue(work.scores(name)).write(partition, pa.table(columns))
+    network, calibration = _loaded(work.model(name), made_from, config.infer)
+    description, batch_size = network.description, config.infer.batch_size
+    sources = open_sources(work, partition, description, stamps=config.has_images)
+    scores = score(network, sources.blocks(batch_size), batch_size=batch_size)
+    flags = score_flags(
+        sources,
+        scores,
+        trained_on(work, partition, sources.table[NAME], config),
+        reference_band=reference_band,
+        brightest=float(read_card(work.model(name)).scores.get(BRIGHTEST, -99.0)),
+        faintest=config.infer.extrapolated_from,
+    )
+    table = _score_table(sources.table, scores, calibration, flags)
+    path = HatsCatalogue(work.scores(name)).write(partition, table)
     return Made(table.num_rows, (path,))
+
+
+def _score_table(
+    sources: pa.Table, scores: Scores, calibration: Calibration, flags: NDArray[np.int32]
+) -> pa.Table:
+    calibrated = calibrate(scores.probabilities, calibration.temperature)
+    inside = prediction_sets(calibrated, calibration.thresholds)
+    return pa.table(
+        {
+            **{name: sources[name] for name in (SPATIAL_INDEX, NAME, RA, DEC)},
+            CLASS: _class_names(scores),
+            **_by_class(probability_column, scores.probabilities, scores.classes),
+            P_MAX: scores.p_max,
+            ENTROPY: scores.entropy,
+            **_by_class(calibrated_column, calibrated, scores.classes),
+            PREDICTION_SET: set_names(inside, scores.classes),
+            FLAGS: flags,
+        }
+    )
+
+
+def _by_class(
+    column: Callable[[str], str], values: NDArray[np.float32], classes: Sequence[str]
+) -> dict[str, NDArray[np.float32]]:
+    return {column(each): values[:, place] for place, each in enumerate(classes)}
 
 
 def _class_names(scores: Scores) -> pa.Array:
     """Name the classes; an empty string where the network gave none."""
-    names = np.array([*scores.classes, ""], dtype=object)
-    return pa.array(names[scores.codes], pa.string())
-
-
-def _flags(
-    work: WorkDirectory,
-    table: pa.Table,
-    partition: Partition,
-    inputs: Inputs,
-    scores: Scores,
-    config: Config,
-    reference_band: str | None,
-    brightest: float,
-) -> NDArray[np.int32]:
-    flags = np.zeros(len(inputs), np.int32)
-    names = table[NAME].to_numpy(zero_copy_only=False)
-    limit = config.infer.extrapolated_from
-    if reference_band in inputs.bands:
-        magnitude = inputs.magnitudes[:, inputs.bands.index(str(reference_band))]
-        flags[magnitude < np.float32(brightest)] |= ScoreFlag.EXTRAPOLATED
-        if limit is not None:
-            flags[magnitude > np.float32(limit)] |= ScoreFlag.EXTRAPOLATED
-    flags[np.isnan(inputs.magnitudes).any(axis=1)] |= ScoreFlag.MISSING_BAND
-    flags[scores.codes < 0] |= ScoreFlag.UNCLASSIFIED
-    if config.has_images:
-        of_cutout = CutoutStore(work.cutouts).flags(partition, names)
-        for cutout_flag, score_flag in _CUTOUT_FLAGS.items():
-            flags[(of_cutout & np.uint8(cutout_flag)) != 0] |= score_flag
-    flags[_trained_on(work, partition, names, config)] |= ScoreFlag.TRAINED_ON
-    return flags
-
-
-def _trained_on(
-    work: WorkDirectory, partition: Partition, names: NDArray[np.object_], config: Config
-) -> NDArray[np.bool_]:
-    sample = HatsCatalogue(work.sample(config.train.sample))
-    if config.train.pretrained is not None or not sample.exists(partition):
-        return np.zeros(len(names), bool)
-    labelled = sample.read(partition, [NAME])[NAME].to_numpy(zero_copy_only=False)
-    taught = labelled[splits(labelled, config.train) != "test"]
-    return np.isin(names.astype(str), taught.astype(str))
+    names = pa.array([*scores.classes, ""], pa.string())
+    unclassified = len(scores.classes)
+    return names.take(pa.array(np.where(scores.codes < 0, unclassified, scores.codes)))

@@ -1,7 +1,8 @@
 """Put together what a network is shown of a partition, or of a labelled sample."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,12 @@ from numpy.typing import NDArray
 
 from kidsclf.errors import StoreError
 from kidsclf.models.description import InputDescription
+from kidsclf.pipeline.read_ahead import read_ahead
 from kidsclf.schema import (
+    DEC,
     LABEL,
     NAME,
+    RA,
     SPATIAL_INDEX,
     Inputs,
     LabelledInputs,
@@ -21,8 +25,11 @@ from kidsclf.schema import (
 )
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import HatsCatalogue
-from kidsclf.store.cutouts import CutoutStore
+from kidsclf.store.cutouts import CutoutStore, StampReader
 from kidsclf.store.layout import WorkDirectory
+
+BLOCK_BYTES = 64 * 1024**2
+"""Of stamps as float32: 9,728 of 41 x 41 in batches of 512."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +58,76 @@ def _stacked(table: pa.Table, columns: Sequence[str]) -> NDArray[np.float32]:
     return values
 
 
-def read_inputs(
-    work: WorkDirectory, table: pa.Table, partition: Partition, description: InputDescription
-) -> Inputs:
-    """Read the inputs of all rows of a catalogue partition."""
-    names = table[NAME].to_numpy(zero_copy_only=False)
-    images = {}
-    if description.image_bands:
-        images = CutoutStore(work.cutouts).read(partition, names, description.image_bands)
-    return Inputs(*photometry(table, description.bands), description.bands, images)
+def matrix(column: pa.ChunkedArray) -> NDArray[np.float32]:
+    """Read a column of lists of one length, float32 array (rows, length)."""
+    flat = column.combine_chunks().flatten()
+    return np.asarray(flat, np.float32).reshape(len(column), -1)
+
+
+def columns_read(bands: Sequence[str]) -> list[str]:
+    """Name the columns of the catalogue that scoring reads or hands on."""
+    return [SPATIAL_INDEX, NAME, RA, DEC, *map(magnitude_column, bands)]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All sources of a partition, their stamps still on disk.
+
+    Attributes
+    ----------
+    table : pa.Table
+        ``columns_read`` of the catalogue.
+    description : InputDescription
+        Of the network that they are read for.
+    stamps : StampReader or None
+        Where the run has stamps, whether or not the network looks at them.
+    """
+
+    table: pa.Table
+    description: InputDescription
+    stamps: StampReader | None
+
+    @cached_property
+    def magnitudes(self) -> NDArray[np.float32]:
+        """AB magnitudes in the bands of the network, (n, bands); NaN where not measured."""
+        return _stacked(self.table, list(map(magnitude_column, self.description.bands)))
+
+    def blocks(self, batch_size: int) -> Iterator[Inputs]:
+        """Give the inputs of all rows, block by block; the next is read while one is in use.
+
+        A block has whole batches, and stamps of at most ``BLOCK_BYTES`` where one batch has not
+        more. Networks of photometry get all rows at once. Errors, which no network looks at, are
+        NaN.
+        """
+        magnitudes, stamps = self.magnitudes, self.stamps
+        errors = np.full_like(magnitudes, np.nan)
+        bands, image_bands = self.description.bands, self.description.image_bands
+        if stamps is None or not image_bands:
+            yield Inputs(magnitudes, errors, bands)
+            return
+
+        def read(rows: slice) -> Inputs:
+            images = stamps.read(image_bands, rows)
+            return Inputs(magnitudes[rows], errors[rows], bands, images)
+
+        step = batch_size * batches_in_block(self.description, batch_size)
+        starts = range(0, max(1, len(magnitudes)), step)
+        yield from read_ahead(read, [slice(start, start + step) for start in starts], ahead=1)
+
+
+def batches_in_block(description: InputDescription, batch_size: int) -> int:
+    """Say how many batches of sources are read at once."""
+    batch_bytes = 4 * description.size_px**2 * len(description.image_bands) * batch_size
+    return max(1, BLOCK_BYTES // batch_bytes)
+
+
+def open_sources(
+    work: WorkDirectory, partition: Partition, description: InputDescription, *, stamps: bool
+) -> Sources:
+    """Read what the catalogue has of a partition, and open its stamps if the run has some."""
+    table = HatsCatalogue(work.catalogue).read(partition, columns_read(description.bands))
+    reader = CutoutStore(work.cutouts).reader(partition, table[NAME]) if stamps else None
+    return Sources(table, description, reader)
 
 
 def read_labelled(
@@ -127,8 +195,8 @@ def _read_rows(
     rows: NDArray[np.int64],
     description: InputDescription,
 ) -> Inputs:
-    names = table[NAME].to_numpy(zero_copy_only=False)
     images = {}
     if description.image_bands:
-        images = CutoutStore(work.cutouts).read(partition, names, description.image_bands, rows)
+        cutouts = CutoutStore(work.cutouts)
+        images = cutouts.read(partition, table[NAME], description.image_bands, rows)
     return Inputs(*photometry(table.take(rows), description.bands), description.bands, images)

@@ -31,7 +31,7 @@ from kidsclf.places import Place, download_tree, place
 from kidsclf.schema import SPLITS, Inputs
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.publish import published_folder
-from kidsclf.store.receipts import fingerprint, read_receipt
+from kidsclf.store.receipts import fingerprint
 from kidsclf.store.tables import write_table
 from kidsclf.surveys.column_map import ColumnMap
 from kidsclf.train.fit import FittedNetwork, fit_network
@@ -43,6 +43,11 @@ FINAL = -1
 PIXEL_SCALE = "pixel_scale_arcsec"
 BRIGHTEST = "brightest_magnitude"
 """Entries of a card's scores: what the training sample was like."""
+
+VALIDATION = "validation.parquet"
+"""In a model's folder: what the network says of the sources that chose its epoch."""
+FOLD_SCORES = "scores.parquet"
+"""In the folder of a fold: what the network says of the sources of that fold."""
 
 _SCALE_TOLERANCE = 0.01
 _TRAIN, _VALIDATION, _TEST = SPLITS
@@ -96,7 +101,7 @@ def stamp_size(context: Context) -> int:
         return settings.size_px
     sizes: set[int] = set()
     for partition in finished_partitions(context, "train"):
-        receipt = read_receipt(context.work.receipts, "cutouts", partition.label)
+        receipt = context.receipt("cutouts", partition.label)
         sizes.update(receipt.facts["sizes_px"].values() if receipt else ())
     networks = [name for name in context.config.train.networks if network_entry(name).images]
     if len(sizes) > 1 and networks:
@@ -120,7 +125,7 @@ def pixel_scale(context: Context) -> float:
         return 0.0
     scales: set[float] = set()
     for partition in finished_partitions(context, "train"):
-        receipt = read_receipt(context.work.receipts, "cutouts", partition.label)
+        receipt = context.receipt("cutouts", partition.label)
         scales.update(receipt.facts["pixel_scales_arcsec"] if receipt else ())
     if not scales:
         return 0.0
@@ -191,7 +196,7 @@ def _sample_fingerprint(context: Context, *, images: bool) -> str:
     stages = ("match", "cutouts") if images else ("match",)
     made_of = []
     for partition, receipt in finished_partitions(context, "train").items():
-        matched = read_receipt(context.work.receipts, "match", partition.label)
+        matched = context.receipt("match", partition.label)
         if matched is None or matched.facts["matched"][context.config.train.sample]:
             of_it = [task_fingerprint(context, stage, partition.label) for stage in stages]
             made_of.append([partition.label, receipt.fingerprint, *of_it])
@@ -277,12 +282,13 @@ def _taught_size(folder: Place) -> int:
 
 
 def _check_pretrained(name: str, folder: Place, description: InputDescription) -> None:
-    card = folder / name / CARD
-    if not card.exists():
-        raise ConfigError(
-            f"train.pretrained = {folder} was to hold the network {name!r}, but {card} is not "
-            f"there; give the 'models' folder of a finished run"
-        )
+    for file in (CARD, VALIDATION):
+        if not (folder / name / file).exists():
+            raise ConfigError(
+                f"train.pretrained = {folder} was to hold the network {name!r}, but "
+                f"{folder / name / file} is not there; give the 'models' folder of a finished run "
+                f"of this version"
+            )
     wanted = description if network_entry(name).images else description.without_images()
     found = read_card(folder / name).description.as_dict()
     differ = [key for key, value in wanted.as_dict().items() if found[key] != value]
@@ -306,7 +312,7 @@ def train_network(
     reference_band: str | None,
     left_out: frozenset[str],
 ) -> Made:
-    """Fit one network and publish it; with a fold, also its scores of that fold."""
+    """Fit one network and publish it with its answers; with a fold, also those of that fold."""
     entry, settings = network_entry(name), config.train
     if entry.family == "keras":
         prepare_backend(config.infer.backend, settings.threads)
@@ -334,8 +340,12 @@ def train_network(
             scores=about,
         )
         write_table(folder / "history.parquet", _history(fitted, name, fold))
+        kept = {VALIDATION: parts[_VALIDATION]}
         if fold != FINAL:
-            _write_fold_scores(folder, fitted, sample, parts[_TEST], config.infer.batch_size)
+            kept[FOLD_SCORES] = parts[_TEST]
+        for file, who in kept.items():
+            said = _answers(fitted, sample, who, config.infer.batch_size)
+            write_table(folder / file, said)
     rows = len(parts[_TRAIN]) + len(parts[_VALIDATION])
     return Made(rows, (path,), {"scores": dict(fitted.scores)})
 
@@ -373,21 +383,17 @@ def _history(fitted: FittedNetwork, name: str, fold: int) -> pa.Table:
     return table.add_column(0, "network", pa.array([name] * table.num_rows, pa.string()))
 
 
-def _write_fold_scores(
-    folder: Place,
-    fitted: FittedNetwork,
-    sample: LabelledSample,
-    rows: NDArray[np.int64],
-    batch_size: int,
-) -> None:
-    """Keep what the network says of the fold it has not seen, with the labels."""
-    held_out = sample.labelled.take(rows)
-    scores = score(fitted.network, held_out.inputs, batch_size=batch_size)
-    magnitudes = held_out.inputs.magnitudes
-    table = pa.table(
+def _answers(
+    fitted: FittedNetwork, sample: LabelledSample, rows: NDArray[np.int64], batch_size: int
+) -> pa.Table:
+    """Tabulate what the network says of some labelled sources, with their labels."""
+    some = sample.labelled.take(rows)
+    scores = score(fitted.network, [some.inputs], batch_size=batch_size)
+    magnitudes = some.inputs.magnitudes
+    return pa.table(
         {
             "name": pa.array(sample.names[rows], pa.string()),
-            "code": held_out.codes,
+            "code": some.codes,
             "probabilities": pa.FixedSizeListArray.from_arrays(
                 pa.array(scores.probabilities.reshape(-1)), len(scores.classes)
             ),
@@ -396,7 +402,6 @@ def _write_fold_scores(
             ),
         }
     )
-    write_table(folder / "scores.parquet", table)
 
 
 def adopt_network(work: WorkDirectory, name: str, source: Place) -> Made:

@@ -51,9 +51,15 @@ class ScoredBlock:
     reference_magnitude : float32 array (n,)
         Magnitude by which results are binned (KiDS: r); NaN where not measured.
     scores : Scores
+    calibrated : float32 array (n, classes)
+        Calibrated probabilities; NaN where the network gave none.
+    sets : bool array (n, classes)
+        Which classes are in the prediction set.
     flags : int32 array (n,)
         Of `kidsclf.schema.ScoreFlag`.
     labels : mapping of sample to SampleLabels
+    shapes : mapping of column to float32 array (n,)
+        What was measured on the stamps; NaN where it was withheld.
 
     Raises
     ------
@@ -70,8 +76,11 @@ class ScoredBlock:
     bands: tuple[str, ...]
     reference_magnitude: NDArray[np.float32]
     scores: Scores
+    calibrated: NDArray[np.float32]
+    sets: NDArray[np.bool_]
     flags: NDArray[np.int32]
     labels: Mapping[str, SampleLabels] = field(default_factory=dict)
+    shapes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         columns: list[Sized] = [
@@ -82,6 +91,7 @@ class ScoredBlock:
             self.reference_magnitude,
         ]
         columns += [self.scores.codes, self.scores.probabilities, self.flags]
+        columns += [self.calibrated, self.sets, *self.shapes.values()]
         for label in self.labels.values():
             columns += [label.codes, label.split, label.fold]
         if {len(column) for column in columns} != {len(self.name)}:

@@ -13,6 +13,9 @@ from kidsclf.errors import ConfigError
 UNCLASSIFIED = "UNCLASSIFIED"
 """What is predicted where the network gave no class; it counts as a wrong answer."""
 
+ALL = "ALL"
+"""Class name of rows that hold the sources of every class."""
+
 POOLED = -1
 """Fold number of rows that pool all folds, and of labels that belong to none."""
 
@@ -31,6 +34,8 @@ class Context:
         Ascending; a bin is ``low < r <= high`` (Feng's 22 < r <= 23).
     thresholds : tuple of float
         Of p_max, ascending.
+    wanted_purity, wanted_completeness : tuple of float
+        For which the probability to cut at is named, ascending.
     gallery : int
         Sources per class and kind.
     colours : two pairs of bands
@@ -43,6 +48,8 @@ class Context:
     training_sample: str
     magnitude_edges: tuple[float, ...]
     thresholds: tuple[float, ...]
+    wanted_purity: tuple[float, ...] = ()
+    wanted_completeness: tuple[float, ...] = ()
     gallery: int = 8
     colours: tuple[tuple[str, str], tuple[str, str]] = (("g", "r"), ("r", "i"))
     quasar_class: str = "QSO"
@@ -79,6 +86,8 @@ def context_of(
         training_sample=training_sample,
         magnitude_edges=_magnitude_edges(settings),
         thresholds=tuple(sorted(set(settings.thresholds))),
+        wanted_purity=tuple(sorted(set(settings.wanted_purity))),
+        wanted_completeness=tuple(sorted(set(settings.wanted_completeness))),
         gallery=settings.gallery,
     )
 

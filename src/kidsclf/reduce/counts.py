@@ -52,10 +52,11 @@ def p_max(context: Context) -> Reduction:
 
 
 def row_counts(context: Context) -> Reduction:
-    """Ask for the number of sources: in all, by predicted class and by flag.
+    """Ask for the number of sources: in all, by predicted class, by flag and by prediction set.
 
-    The table has the kinds "total" (one row, named "sources"), "class" and "flag" (by the names
-    of `kidsclf.schema.ScoreFlag`; a source may have several).
+    The table has the kinds "total" (one row, named "sources"), "class", "flag" (by the names
+    of `kidsclf.schema.ScoreFlag`; a source may have several) and "prediction_set" (classes joined
+    by "+"; those that occur).
     """
     return Reduction("rows", {}, partial(_local_rows, context=context), add_states, _finish_rows)
 
@@ -115,7 +116,12 @@ def _finish_p_max(state: State, context: Context) -> pa.Table:
 def _local_rows(block: ScoredBlock, context: Context) -> State:
     classes = np.bincount(predicted_codes(block), minlength=len(context.predicted_classes))
     flags = [int(np.count_nonzero(block.flags & flag.value)) for flag in ScoreFlag]
-    return {"total": len(block), "classes": classes.tolist(), "flags": flags}
+    kinds, counts = np.unique(block.sets, axis=0, return_counts=True)
+    sets = {
+        "+".join(np.array(context.classes)[kind]): count
+        for kind, count in zip(kinds, counts.tolist(), strict=True)
+    }
+    return {"total": len(block), "classes": classes.tolist(), "flags": flags, "sets": sets}
 
 
 def _finish_rows(state: State, context: Context) -> pa.Table:
@@ -126,4 +132,6 @@ def _finish_rows(state: State, context: Context) -> pa.Table:
             rows.append({"kind": "class", "name": name, "count": count})
         for flag, count in zip(ScoreFlag, state["flags"], strict=True):
             rows.append({"kind": "flag", "name": flag.name, "count": count})
+        for name, count in sorted(state["sets"].items()):
+            rows.append({"kind": "prediction_set", "name": name, "count": count})
     return pa.Table.from_pylist(rows, schema=ROWS_SCHEMA)

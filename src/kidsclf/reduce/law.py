@@ -6,7 +6,7 @@ commutative to the last bit, so that the answer does not depend on how the sky w
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,17 +50,31 @@ class Reduction:
 
 
 def merge_all(reduction: Reduction, states: Iterable[State]) -> State:
-    """Merge the states of many partitions, pairwise, so that big states are copied seldom."""
-    waiting: list[tuple[int, State]] = []
+    """Merge the states of many partitions."""
+    return merge_each((reduction,), ({reduction.name: state} for state in states))[reduction.name]
+
+
+def merge_each(
+    reductions: Sequence[Reduction], states: Iterable[Mapping[str, State]]
+) -> dict[str, State]:
+    """Merge what many partitions left for several reductions, by their names, in one pass.
+
+    They are merged pairwise, so that big states are copied seldom.
+    """
+
+    def merged(left: Mapping[str, State], right: Mapping[str, State]) -> dict[str, State]:
+        return {each.name: each.merge(left[each.name], right[each.name]) for each in reductions}
+
+    waiting: list[tuple[int, Mapping[str, State]]] = []
     for state in states:
-        merged, size = state, 1
+        whole, size = state, 1
         while waiting and waiting[-1][0] == size:
-            merged = reduction.merge(waiting.pop()[1], merged)
+            whole = merged(waiting.pop()[1], whole)
             size *= 2
-        waiting.append((size, merged))
-    total = reduction.empty
+        waiting.append((size, whole))
+    total = {each.name: each.empty for each in reductions}
     while waiting:
-        total = reduction.merge(waiting.pop()[1], total)
+        total = merged(waiting.pop()[1], total)
     return total
 
 

@@ -3,6 +3,7 @@
 Feng et al., section 3.2, equations 3-6. What is undefined (0/0) is NaN, never 0 or 1.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,6 +87,22 @@ def ratio(part: Counts, whole: Counts) -> Floats:
     quotient = np.full(part.shape, np.nan)
     np.divide(part, whole, out=quotient, where=whole > 0)
     return quotient
+
+
+def binomial_interval(part: int, whole: int) -> tuple[float, float]:
+    """Give the bounds of a fraction, at one standard deviation (68.3 %).
+
+    Wilson's score interval (Wilson 1927, J. Am. Stat. Assoc. 22, 209; advised for few sources by
+    Brown, Cai & DasGupta 2001, Stat. Sci. 16, 101): it holds the fraction itself, and has a width
+    at fractions of 0 and 1 too. NaN where the whole is 0.
+
+    >>> binomial_interval(0, 4)
+    (0.0, 0.2)
+    """
+    if whole == 0:
+        return float("nan"), float("nan")
+    middle, half = part + 0.5, math.sqrt(part * (whole - part) / whole + 0.25)
+    return max((middle - half) / (whole + 1), 0.0), min((middle + half) / (whole + 1), 1.0)
 
 
 def count_cube(

@@ -34,10 +34,10 @@ def quasar_counts(context: Context) -> Reduction:
     """Ask for the number of quasars per square degree in each magnitude bin.
 
     ``count`` is of sources whose most probable class is quasar; ``count_probability`` sums the
-    probability of being one over all sources of the bin. ``per_sq_deg`` is count / area of the
-    bin (not per magnitude), its error Poisson's: sqrt(count) / area. ``cumulative_per_sq_deg``
-    has all quasars with r <= ``r_high``, those brighter than the first bin too. Densities are NaN
-    where the area is. No quasar class: no row.
+    calibrated probability of being one over all sources of the bin. ``per_sq_deg`` is count / area
+    of the bin (not per magnitude), its error Poisson's: sqrt(count) / area.
+    ``cumulative_per_sq_deg`` has all quasars with r <= ``r_high``, those brighter than the first
+    bin too. Densities are NaN where the area is. No quasar class: no row.
     """
     return Reduction("quasar_counts", {}, partial(_local, context=context), _merge, _finish)
 
@@ -47,7 +47,7 @@ def _local(block: ScoredBlock, context: Context) -> State:
         return {}
     code = context.classes.index(context.quasar_class)
     slots = magnitude_slots(block.reference_magnitude, context)
-    probability = fixed_point(np.nan_to_num(block.scores.probabilities[:, code]))
+    probability = fixed_point(np.nan_to_num(block.calibrated[:, code]))
     summed = np.zeros(context.slots, np.int64)
     np.add.at(summed, slots, probability)
     counts = np.bincount(slots[block.scores.codes == code], minlength=context.slots)

@@ -6,24 +6,34 @@ from functools import partial
 
 from kidsclf.reduce.area import area
 from kidsclf.reduce.block import ScoredBlock, check_classes
+from kidsclf.reduce.calibration import calibration
 from kidsclf.reduce.classification import classification, confusion
 from kidsclf.reduce.colours import colour_colour
 from kidsclf.reduce.context import Context
 from kidsclf.reduce.counts import class_counts, p_max, row_counts
 from kidsclf.reduce.gallery import gallery
 from kidsclf.reduce.law import Reduction, State
+from kidsclf.reduce.morphology import morphology
+from kidsclf.reduce.prediction_sets import prediction_sets
 from kidsclf.reduce.quasars import quasar_counts
+from kidsclf.reduce.reliability import reliability
 from kidsclf.reduce.skymap import sky
 from kidsclf.reduce.thresholds import thresholds
+from kidsclf.reduce.wanted import wanted
 
 QUESTIONS: tuple[Callable[[Context], Reduction], ...] = (
     classification,
     confusion,
     thresholds,
+    reliability,
+    calibration,
+    prediction_sets,
+    wanted,
     class_counts,
     p_max,
     quasar_counts,
     colour_colour,
+    morphology,
     sky,
     gallery,
     row_counts,

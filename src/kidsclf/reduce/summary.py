@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from kidsclf.reduce.context import POOLED, UNCLASSIFIED
+from kidsclf.reduce.trust import Trust, trust_summary
 from kidsclf.schema import CutCount
 
 Row = dict[str, Any]
@@ -59,12 +60,15 @@ class NetworkResult:
     parameters : int or None
         All weights of the network, the means and variances that batch normalisation measures
         included (training adjusts fewer); None where it has none to count (trees).
+    trust : Trust or None
+        How far its probabilities may be believed.
     """
 
     classification: pa.Table
     rows: pa.Table
     area: pa.Table
     parameters: int | None = None
+    trust: Trust | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,8 @@ def _network_summary(result: NetworkResult, sample: str) -> Row:
         summary[score], summary[f"{score}_std"] = _over_folds(first, score)
     summary["classes"] = {name: _class_summary(own, name) for name in names}
     summary["external"] = _external(rows, sample)
+    if result.trust is not None:
+        summary["trust"] = trust_summary(result.trust, sample)
     return summary
 
 

@@ -32,6 +32,24 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         *("network", "sample", "threshold", "class", "precision", "recall", "f1"),
         *("frac_thre", "completeness", "count"),
     ),
+    "reliability": (
+        *("network", "sample", "kind", "class", "r_low", "r_high", "p_low", "p_high"),
+        *("count", "p_mean", "fraction", "fraction_low", "fraction_high"),
+    ),
+    "calibration": (
+        *("network", "sample", "class", "r_low", "r_high", "count"),
+        *("ece", "ece_calibrated", "ece_by_chance", "nll", "nll_calibrated"),
+        *("brier", "brier_calibrated"),
+    ),
+    "prediction_sets": (
+        *("network", "sample", "class", "r_low", "r_high", "count"),
+        *("coverage", "coverage_low", "coverage_high", "mean_size", "empty", "single", "multiple"),
+    ),
+    "wanted": (
+        *("network", "sample", "class", "wanted", "value"),
+        *("threshold", "threshold_low", "threshold_high", "purity", "purity_low", "purity_high"),
+        *("completeness", "completeness_low", "completeness_high", "count"),
+    ),
     "class_counts": ("network", "r_low", "r_high", "class", "count"),
     "p_max": ("network", "class", "p_low", "p_high", "count"),
     "quasar_counts": (
@@ -41,6 +59,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "quasar_models": ("model", "paper", "r_low", "r_high", "per_sq_deg", "cumulative_per_sq_deg"),
     "colour_colour": (
         *("network", "sample", "class", "x_colour", "y_colour"),
+        *("x_low", "x_high", "y_low", "y_high", "count"),
+    ),
+    "morphology": (
+        *("network", "plane", "sample", "class"),
         *("x_low", "x_high", "y_low", "y_high", "count"),
     ),
     "history": ("network", "fold", "epoch", "loss", "val_loss", "accuracy", "val_accuracy"),
@@ -88,11 +110,16 @@ class ReportTables:
     classification: pa.Table | None = None
     confusion: pa.Table | None = None
     thresholds: pa.Table | None = None
+    reliability: pa.Table | None = None
+    calibration: pa.Table | None = None
+    prediction_sets: pa.Table | None = None
+    wanted: pa.Table | None = None
     class_counts: pa.Table | None = None
     p_max: pa.Table | None = None
     quasar_counts: pa.Table | None = None
     quasar_models: pa.Table | None = None
     colour_colour: pa.Table | None = None
+    morphology: pa.Table | None = None
     history: pa.Table | None = None
     gallery: pa.Table | None = None
     sky: pa.Table | None = None

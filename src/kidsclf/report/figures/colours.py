@@ -1,26 +1,11 @@
 """Where the classes lie in colour space: Feng's Figure 7."""
 
-import numpy as np
 import pyarrow as pa
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
-from kidsclf.report.palette import INK, MUTED, class_look, house_style, in_order
-from kidsclf.report.panels import WIDE, Layout, legend_above, panels
-from kidsclf.report.tables import distinct, numbers, select
-
-CATALOGUE = "catalogue"
-"""Name of the rows that hold all classified sources."""
-
-ENCLOSED = (0.9, 0.5)
-"""Fractions of the labelled sources inside the contours, outermost first."""
-
-_SMOOTHING = np.array([0.25, 0.5, 0.25])
-_FAINTEST = 0.12
+from kidsclf.report.figures.planes import draw_plane
+from kidsclf.report.palette import house_style
+from kidsclf.report.panels import WIDE, Layout
 
 
 @house_style
@@ -30,109 +15,9 @@ def draw_colour_colour(colour_colour: pa.Table, layout: Layout = WIDE) -> Figure
     Parameters
     ----------
     colour_colour : pyarrow.Table
-        Columns of ``colour_colour`` for one network, on one grid of bins; the rows of sample
-        ``catalogue`` are shaded and those of the first other sample drawn as contours.
+        Columns of ``colour_colour`` for one network.
     layout : Layout
     """
-    classes = in_order(distinct(colour_colour, "class"))
-    samples = [name for name in distinct(colour_colour, "sample") if name != CATALOGUE]
-    x_edges, y_edges = _edges(colour_colour, "x"), _edges(colour_colour, "y")
-    drawn = panels(len(classes), layout, columns=3, height_in=2.9)
-    for axes, name in zip(drawn.axes, classes, strict=True):
-        of_class = select(colour_colour, {"class": name})
-        catalogue = select(of_class, {"sample": CATALOGUE})
-        _shade(axes, _grid(catalogue, x_edges, y_edges), x_edges, y_edges, name)
-        if samples:
-            labels = _grid(select(of_class, {"sample": samples[0]}), x_edges, y_edges)
-            _contour(axes, labels, x_edges, y_edges)
-        axes.set(xlim=(x_edges[0], x_edges[-1]), ylim=(y_edges[0], y_edges[-1]))
-        axes.set(title=class_look(name).label, xlabel=f"{_name(colour_colour, 'x')} [mag]")
-        axes.set_ylabel(f"{_name(colour_colour, 'y')} [mag]")
-    legend_above(drawn, _legend(samples))
-    return drawn.figure
-
-
-def _name(table: pa.Table, side: str) -> str:
-    return str(table[f"{side}_colour"][0].as_py()).replace("-", " − ")
-
-
-def _legend(samples: list[str]) -> list[Patch | Line2D]:
-    shaded: list[Patch | Line2D] = [Patch(facecolor=MUTED, alpha=0.5, label="catalogue")]
-    if samples:
-        share = " and ".join(f"{100 * part:.0f}%" for part in ENCLOSED)
-        shaded.append(Line2D([], [], color=INK, lw=1.1, label=f"{share} of labels, {samples[0]}"))
-    return shaded
-
-
-def _edges(table: pa.Table, side: str) -> NDArray[np.float64]:
-    """List the edges of all bins between the first and the last, also of those not listed."""
-    low, high = numbers(table, f"{side}_low"), numbers(table, f"{side}_high")
-    bins = round((high.max() - low.min()) / (high - low).min())
-    return np.linspace(low.min(), high.max(), bins + 1)
-
-
-def _grid(
-    table: pa.Table, x_edges: NDArray[np.float64], y_edges: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Put counts on their grid, shape (y bins, x bins); bins not listed hold nothing."""
-    counts = np.zeros((len(y_edges) - 1, len(x_edges) - 1))
-    # By the middle of a bin, because equal edges may differ by an ulp.
-    x, y = (
-        np.searchsorted(edges, (numbers(table, f"{side}_low") + numbers(table, f"{side}_high")) / 2)
-        - 1
-        for side, edges in (("x", x_edges), ("y", y_edges))
-    )
-    np.add.at(counts, (y, x), numbers(table, "count"))
-    return counts
-
-
-def _shade(
-    axes: Axes,
-    counts: NDArray[np.float64],
-    x_edges: NDArray[np.float64],
-    y_edges: NDArray[np.float64],
-    name: str,
-) -> None:
-    """Shade by the logarithm of the count, as opacity: it works on a light and on a dark page."""
-    image = np.zeros((*counts.shape, 4))
-    image[..., :3] = to_rgb(class_look(name).colour)
-    depth = np.log1p(counts) / max(np.log1p(counts.max()), 1e-9)
-    image[..., 3] = np.where(counts > 0, _FAINTEST + (1 - _FAINTEST) * depth, 0)
-    extent = (x_edges[0], x_edges[-1], y_edges[0], y_edges[-1])
-    axes.imshow(image, extent=extent, origin="lower", aspect="auto", interpolation="none", zorder=1)
-
-
-def _contour(
-    axes: Axes,
-    counts: NDArray[np.float64],
-    x_edges: NDArray[np.float64],
-    y_edges: NDArray[np.float64],
-) -> None:
-    if min(counts.shape) < 2:  # a few sources of nearly one colour: there is nothing to go round
-        return
-    smooth = _smoothed(counts)
-    levels = sorted({_level(smooth, part) for part in ENCLOSED})
-    if smooth.max() <= levels[0]:
-        return
-    middle = [(edges[1:] + edges[:-1]) / 2 for edges in (x_edges, y_edges)]
-    axes.contour(*middle, smooth, levels=levels, colors=INK, linewidths=1.1)
-
-
-def _smoothed(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Smooth with the binomial kernel 1-2-1 in both directions: contours of small samples."""
-    for axis in (0, 1):
-        # Not mode "same", which makes three cells of two.
-        rims = [(1, 1) if each == axis else (0, 0) for each in (0, 1)]
-        counts = np.apply_along_axis(
-            np.convolve, axis, np.pad(counts, rims), _SMOOTHING, mode="valid"
-        )
-    return counts
-
-
-def _level(counts: NDArray[np.float64], part: float) -> float:
-    """Find the count above which the bins hold ``part`` of all sources."""
-    falling = np.sort(counts, axis=None)[::-1]
-    enclosed = np.cumsum(falling)
-    if not enclosed[-1]:
-        return np.inf
-    return float(falling[np.searchsorted(enclosed, part * enclosed[-1])])
+    names = (str(colour_colour[f"{side}_colour"][0].as_py()) for side in "xy")
+    x, y = (f"{name.replace('-', ' − ')} [mag]" for name in names)
+    return draw_plane(colour_colour, (x, y), layout)

@@ -1,7 +1,16 @@
 """The parts of the page, in the order in which a reader asks for them."""
 
 from kidsclf.report.blocks import Section
-from kidsclf.report.sections import accuracy, catalogue, gallery, overview, run, training
+from kidsclf.report.sections import (
+    accuracy,
+    calibration,
+    catalogue,
+    gallery,
+    morphology,
+    overview,
+    run,
+    training,
+)
 from kidsclf.report.tables import ReportTables
 
 
@@ -12,9 +21,11 @@ def all_sections(tables: ReportTables) -> list[Section]:
         overview.products(tables),
         run.cut_flow(tables),
         accuracy.accuracy(tables),
+        calibration.calibration(tables),
         catalogue.counts(tables),
         catalogue.quasars(tables),
         catalogue.colours(tables),
+        morphology.morphology(tables),
         gallery.gallery(tables),
         training.training(tables),
         catalogue.sky(tables),

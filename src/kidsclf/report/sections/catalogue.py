@@ -27,7 +27,7 @@ CONFIDENT = 0.9
 _NO_AREA = "the sources are too few or too unevenly spread to tell the area that they cover"
 
 
-def _of_headline(tables: ReportTables, table: pa.Table | None) -> pa.Table | None:
+def of_headline(tables: ReportTables, table: pa.Table | None) -> pa.Table | None:
     """Keep the network of the catalogue, or the first one where it is not in the table."""
     if present(table) is None or table is None:
         return None
@@ -38,8 +38,8 @@ def _of_headline(tables: ReportTables, table: pa.Table | None) -> pa.Table | Non
 
 def counts(tables: ReportTables) -> Section:
     """Show sources by class, magnitude and confidence."""
-    by_r = _of_headline(tables, tables.class_counts)
-    by_p = _of_headline(tables, tables.p_max)
+    by_r = of_headline(tables, tables.class_counts)
+    by_p = of_headline(tables, tables.p_max)
     blocks: list[Block] = []
     if by_r is None:
         blocks.append(missing("The count of classes", "no catalogue has been reduced yet"))
@@ -79,7 +79,7 @@ def quasars(tables: ReportTables) -> Section:
         "The surface density of quasars tests the catalogue where labels cannot: it is known from "
         "other surveys, and too many faint quasars mean that other sources pass for them."
     )
-    rows = _of_headline(tables, tables.quasar_counts)
+    rows = of_headline(tables, tables.quasar_counts)
     blocks: tuple[Block, ...] = (
         missing("The count of quasars", "no catalogue with an area has been reduced yet"),
     )
@@ -105,7 +105,7 @@ def quasars(tables: ReportTables) -> Section:
 def colours(tables: ReportTables) -> Section:
     """Show the classes in colour space."""
     lead = "A class that lies elsewhere than its labelled sources has been extrapolated."
-    rows = _of_headline(tables, tables.colour_colour)
+    rows = of_headline(tables, tables.colour_colour)
     blocks: tuple[Block, ...] = (
         missing("The colour diagram", "no catalogue has been reduced yet"),
     )
