@@ -38,7 +38,7 @@ EXTENT_FEATURES: tuple[Feature, ...] = (
         lambda g: g.circle.y,
         RADIAL,
     ),
-    Feature("area", "px", "pixels of the segment", lambda g: arrays.count(g.segments), LOST),
+    Feature("area", "px2", "pixels of the segment", lambda g: arrays.count(g.segments), LOST),
     Feature(
         "sky_sigma",
         "image",

@@ -29,7 +29,7 @@ class Feature:
     name : str
         Of the column.
     unit : str
-        ``px``, ``rad``, ``image`` (that of the stamps) or empty.
+        ``px``, ``px2``, ``rad``, ``image`` (that of the stamps) or empty.
     definition : str
         One line, with its paper.
     compute : callable of Galaxies

@@ -89,8 +89,7 @@ def gini(images: Any, segments: Any) -> Any:
     ordered = xp.where(xp.isfinite(ordered), ordered, xp.zeros_like(ordered))
     count = arrays.count(segments)
     rank = xp.arange(1, ordered.shape[1] + 1, dtype=ordered.dtype)
-    light = xp.sum(ordered, axis=1, dtype=xp.float64)
-    ranked = xp.astype(ordered @ rank, xp.float64)
+    light, ranked = (xp.sum(each, axis=1, dtype=xp.float64) for each in (ordered, ordered * rank))
     valid = (count > 1) & (light > 0)
     below = xp.where(valid, (count - 1) * light, 1.0)
     return xp.where(valid, (2.0 * ranked - (count + 1) * light) / below, xp.nan)
@@ -128,13 +127,21 @@ def m20(images: Any, segments: Any) -> Any:
 
 
 def _central_moment(xp: Any, light: Any, centred_on: Any) -> Any:
-    """Sum light times squared distance from the centroid of another distribution."""
+    """Sum light times squared distance from the centroid of another distribution.
+
+    Row by row, not as a product of matrices, whose last bits depend on how many rows there are.
+    """
     size = round(light.shape[1] ** 0.5)
     place = xp.arange(size, dtype=light.dtype) - 0.5 * (size - 1)
     x = xp.reshape(xp.broadcast_to(place[None, :], (size, size)), (-1,))
     y = xp.reshape(xp.broadcast_to(place[:, None], (size, size)), (-1,))
-    basis = xp.stack([xp.ones_like(x), x, y, x * x + y * y], axis=1)
-    sums, reference = (xp.astype(each @ basis, xp.float64) for each in (light, centred_on))
-    some = xp.where(reference[:, 0] != 0, reference[:, 0], 1.0)
-    x0, y0 = reference[:, 1] / some, reference[:, 2] / some
-    return sums[:, 3] - 2 * (x0 * sums[:, 1] + y0 * sums[:, 2]) + (x0**2 + y0**2) * sums[:, 0]
+
+    def total(of: Any, weight: Any) -> Any:
+        return xp.sum(of * weight, axis=1, dtype=xp.float64)
+
+    known = xp.sum(centred_on, axis=1, dtype=xp.float64)
+    some = xp.where(known != 0, known, 1.0)
+    x0, y0 = total(centred_on, x) / some, total(centred_on, y) / some
+    flux = xp.sum(light, axis=1, dtype=xp.float64)
+    first = x0 * total(light, x) + y0 * total(light, y)
+    return total(light, x * x + y * y) - 2 * first + (x0**2 + y0**2) * flux
