@@ -24,6 +24,7 @@ from upath import UPath
 from kidsclf.errors import ConfigError
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Positive = Annotated[int, Field(gt=0)]
 
 
@@ -217,6 +218,17 @@ class CutoutSettings(Section):
     """Stamps that were cut before, by band."""
 
 
+class FeatureSettings(Section):
+    """``[features]``: what is measured of the shape of every source, on its stamp."""
+
+    measure: tuple[str, ...] = ()
+    """Columns of ``kidsclf.features.table``; none means that the stage is left out."""
+    band: str | None = None
+    """Whose stamps; by default the survey's reference band."""
+    psf_fwhm_arcsec: Annotated[float, Field(gt=0)] | None = None
+    """Seeing of the stamps; needed by columns that compare with the PSF."""
+
+
 class SampleSettings(Section):
     """``[samples.NAME]``: sources with a label from another survey."""
 
@@ -278,6 +290,10 @@ class InferSettings(Section):
     extrapolated_from: float | None = 22.0
     """Fainter than this (reference band) is flagged as extrapolated; Feng §4.3."""
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of a network's products; ``auto`` is bfloat16 where the hardware multiplies it."""
+    coverage: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    """Share of each class whose prediction sets are to hold the true class."""
 
 
 class ReduceSettings(Section):
@@ -289,8 +305,21 @@ class ReduceSettings(Section):
     magnitude_high: float = 23.0
     magnitude_step: Annotated[float, Field(gt=0)] = 0.5
     thresholds: tuple[float, ...] = (0.34, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+    wanted_purity: tuple[Share, ...] = (0.95, 0.98, 0.99)
+    wanted_completeness: tuple[Share, ...] = (0.9, 0.95, 0.99)
+    """Of each class: the probabilities to cut at are named for these."""
     gallery: Annotated[int, Field(ge=0, le=60)] = 8
     """Stamps per class and kind on the page."""
+
+
+class ProductSettings(Section):
+    """``[products]``: the files in which the catalogue is handed to others, beside HATS."""
+
+    formats: tuple[Literal["fits", "parquet", "votable"], ...] = ("fits", "parquet")
+    split_by: Literal["none", "class", "area"] = "none"
+    """``class``, ``area``: one file of each format a class, or a HEALPix pixel."""
+    area_order: Annotated[int, Field(ge=0, le=8)] = 3
+    """HEALPix order of the pixels of ``area``: 7.3 degrees wide at 3."""
 
 
 class Config(Section):
@@ -302,15 +331,22 @@ class Config(Section):
     survey: SurveySettings
     ingest: IngestSettings = IngestSettings()
     cutouts: CutoutSettings = CutoutSettings()
+    features: FeatureSettings = FeatureSettings()
     samples: dict[PlainName, SampleSettings] = Field(default_factory=dict)
     train: TrainSettings = TrainSettings()
     infer: InferSettings = InferSettings()
     reduce: ReduceSettings = ReduceSettings()
+    products: ProductSettings = ProductSettings()
 
     @property
     def has_images(self) -> bool:
         """Whether the run has stamps: cut from tiles, or ready-made."""
         return bool(self.survey.tiles or self.cutouts.ready_made)
+
+    @property
+    def has_features(self) -> bool:
+        """Whether shapes are measured."""
+        return bool(self.features.measure)
 
 
 _PATH_KEYS = (
@@ -397,6 +433,11 @@ def _check_samples(config: Config) -> None:
     if len(classes) < 2 or len({each.lower() for each in classes}) < len(classes):
         raise ConfigError(
             f"train.classes = {list(classes)} must name at least two classes, each once; correct it"
+        )
+    if "+" in "".join(classes):
+        raise ConfigError(
+            f"train.classes = {list(classes)} has a class with '+' in its name, which joins the "
+            f"classes of a prediction set; map the survey's labels to other names"
         )
     if config.train.folds == 1:
         raise ConfigError("train.folds = 1 leaves nothing to train on; use 0 or at least 2")

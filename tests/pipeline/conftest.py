@@ -140,6 +140,9 @@ tiles = ["survey/tiles/*_r_sci.fits*"]
 [ingest]
 magnitude_limit = 23.0
 max_rows = 300
+[features]
+measure = ["half_light_radius", "gini", "m20", "spread_model", "sersic_index"]
+psf_fwhm_arcsec = 0.7
 [samples.sdss]
 preset = "sdss_specobj"
 tables = ["survey/labels/specObj-mock.fits"]

@@ -25,14 +25,16 @@ def test_the_catalogue_holds_exactly_the_sources_with_all_bands(finished_run, sm
     raw = pa.concat_tables([pq.read_table(path) for path in sorted(small_survey.glob("*.parquet"))])
     whole = np.all([raw[band].to_numpy() > -9000 for band in "ugriz"], axis=0)
     table = Table.read(finished_run / "products/catalog.fits", hdu=1)
-    assert sorted(table["ra"]) == pytest.approx(sorted(raw["ra"].to_numpy()[whole]))
-    assert len(set(table["name"])) == len(table)
+    assert sorted(table["RA"]) == pytest.approx(sorted(raw["ra"].to_numpy()[whole]))
+    assert len(set(table["Name"])) == len(table)
 
 
 def test_the_fits_table_has_the_promised_columns(finished_run):
     table = Table.read(finished_run / "products/catalog.fits", hdu=1)
     assert table.colnames == [
-        *("name", "ra", "dec", "r", "class", "p_max", "p_star", "p_qso", "p_galaxy", "flags"),
+        *("Name", "RA", "DEC", "r", "class", "p_max", "p_star", "p_qso", "p_galaxy", "entropy"),
+        *("p_star_calibrated", "p_qso_calibrated", "p_galaxy_calibrated", "prediction_set"),
+        "flags",
     ]
     probabilities = np.stack([table[f"p_{each}"] for each in ("star", "qso", "galaxy")], axis=1)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
@@ -65,11 +67,11 @@ def test_lsdb_answers_a_cone_search(finished_run, ra, dec, radius):
 
     whole = Table.read(finished_run / "products/catalog.fits", hdu=1)
     centre = SkyCoord(ra, dec, unit="deg")
-    inside = SkyCoord(whole["ra"], whole["dec"], unit="deg").separation(centre).deg < radius
+    inside = SkyCoord(whole["RA"], whole["DEC"], unit="deg").separation(centre).deg < radius
     for which in ("catalog", "scores/xgboost", "products/catalog"):
         found = lsdb.open_catalog(str(finished_run / which)).cone_search(ra, dec, radius * 3600)
         names = found.compute()["name"]
-        assert sorted(names) == sorted(whole["name"][inside].astype(str))
+        assert sorted(names) == sorted(whole["Name"][inside].astype(str))
     assert inside.any()
 
 

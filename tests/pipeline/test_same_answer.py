@@ -37,7 +37,8 @@ def test_partitioning_changes_nothing(
     )
     assert done.code == 0, done.err
     for product in (
-        "products/catalog.fits",
+        *("products/catalog.fits", "products/catalog.parquet", "products/coverage.moc.fits"),
+        *("products/columns.json", "products/README.txt"),
         "metrics/summary.json",
         "metrics/quasar_counts.parquet",
     ):

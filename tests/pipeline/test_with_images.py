@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import pandas as pd
 import pyarrow.dataset as ds
 import zarr
 from astropy.io import fits
@@ -21,11 +22,11 @@ def test_the_catalogue_is_the_mock_s(image_run, mock_survey):
     cuts = [step["rows_cut"] for step in summary["cut_flow"] if step["stage"] == "ingest"]
     assert summary["rows_in"] == len(found) + sum(cuts)
     assert found["r"].max() <= 23.0
-    joined = found.merge(truth, left_on="name", right_on="ID")
-    assert len(joined) == len(found) == found["name"].nunique()
-    assert np.abs(joined["dec_x"] - joined["dec_y"]).max() < 1 / 3600
-    assert found["ra"].max() > 359  # the field crosses RA 0
-    assert found["ra"].min() < 1
+    joined = found.merge(truth, left_on="Name", right_on="ID")
+    assert len(joined) == len(found) == found["Name"].nunique()
+    assert np.abs(joined["DEC"] - joined["dec"]).max() < 1 / 3600
+    assert found["RA"].max() > 359  # the field crosses RA 0
+    assert found["RA"].min() < 1
 
 
 def test_stamps_are_those_of_the_tiles(image_run, mock_survey):
@@ -87,9 +88,16 @@ def test_workers_and_partitioning_change_no_bit_of_the_networks(
     for name in ("mnn", "mlp"):
         file = f"models/{name}/model.keras"
         assert (work / file).read_bytes() == (image_run / file).read_bytes(), name
-    for file in ("products/catalog.fits", "metrics/summary.json"):
+    for file in ("products/catalog.fits", "metrics/summary.json", "metrics/morphology.parquet"):
         assert (work / file).read_bytes() == (image_run / file).read_bytes(), file
+    assert shapes_of(work).equals(shapes_of(image_run))
     shutil.rmtree(work)
+
+
+def shapes_of(work) -> pd.DataFrame:
+    """Read what was measured of all sources, in the order of the sky."""
+    table = ds.dataset(work / "features/dataset", exclude_invalid_files=True).to_table()
+    return table.to_pandas().sort_values(["_healpix_29", "name"], ignore_index=True)
 
 
 def test_a_touched_tile_redoes_its_stamps_and_what_follows(image_run, mock_survey, command):

@@ -15,7 +15,7 @@ def summary_of(work: Path) -> dict:
 def science_of(work: Path) -> dict[str, bytes]:
     """Read every file whose bytes must not depend on how a run went."""
     found = {}
-    for folder in ("catalog", "samples", "scores", "products", "metrics"):
+    for folder in ("catalog", "features", "samples", "scores", "products", "metrics"):
         for path in sorted((work / folder).rglob("*")):
             if path.is_file() and path.name != "stages.parquet":
                 found[str(path.relative_to(work))] = path.read_bytes()

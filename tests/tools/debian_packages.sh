@@ -11,6 +11,7 @@ declare -A tests_that_need=(
     [ceph-mon]="a real S3 server (marker 's3')"
     [ceph-osd]="a real S3 server (marker 's3')"
     [chromium]="the report page in a browser (marker 'browser')"
+    [fitsverify]="FITS products held against fitsverify"
     [munge]="a real Slurm (marker 'slurm')"
     [slurmctld]="a real Slurm (marker 'slurm')"
     [slurmd]="a real Slurm (marker 'slurm')"
@@ -24,7 +25,7 @@ installed() { [[ $(dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null) == i
 
 named=${1:-}
 wanted=("$@")
-((${#wanted[@]})) || wanted=(ceph-mon ceph-osd chromium munge slurmctld slurmd slurm-client radosgw stilts)
+((${#wanted[@]})) || wanted=(ceph-mon ceph-osd chromium fitsverify munge slurmctld slurmd slurm-client radosgw stilts)
 
 missing=()
 for package in "${wanted[@]}"; do

@@ -1,6 +1,6 @@
-"""The catalogue that others load: scores beside photometry, as HATS and as one FITS table."""
+"""The catalogue that others load: scores beside photometry, partition by partition."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import pyarrow as pa
 
@@ -12,11 +12,10 @@ from kidsclf.pipeline.context import (
     code_fingerprint,
     finished_partitions,
     settings_of,
-    stage_summary,
     task_fingerprint,
 )
-from kidsclf.pipeline.infer import CLASS, ENTROPY, FLAGS, P_MAX
-from kidsclf.pipeline.mapping import Made, Mapped, Task
+from kidsclf.pipeline.infer import CLASS, FLAGS, P_MAX
+from kidsclf.pipeline.tasks import Made, Task
 from kidsclf.schema import (
     DEC,
     NAME,
@@ -28,15 +27,39 @@ from kidsclf.schema import (
 )
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import HatsCatalogue
+from kidsclf.store.column_words import known_names, words_of
 from kidsclf.store.layout import WorkDirectory
-from kidsclf.store.products import FitsColumn, write_fits_table
+from kidsclf.store.products import SUFFIXES
 from kidsclf.store.receipts import fingerprint
+from kidsclf.store.records import Shape
 from kidsclf.surveys.column_map import ColumnMap
+
+_OF_THE_SOURCE = (SPATIAL_INDEX, NAME, RA, DEC)
 
 
 def product_network(context: Context) -> str:
     """Name the network whose classes the catalogue gives."""
     return context.config.reduce.product_network or context.config.train.networks[0]
+
+
+def product_band(context: Context) -> str:
+    """Name the band whose magnitude the catalogue gives."""
+    return context.survey.reference_band or context.bands[0]
+
+
+def product_listing(context: Context) -> list[tuple[str, str]]:
+    """List the forms of the catalogue with what they are, for the page."""
+    settings = context.config.products
+    pieces = {"none": "", "class": "-CLASS", "area": "-norderK-npixN"}[settings.split_by]
+    meant = {
+        "fits": "FITS binary table; columns after Feng, Table 3",
+        "parquet": "one Parquet file, with unit, UCD and meaning of each column",
+        "votable": "VOTable",
+    }
+    named = [
+        (f"products/catalog{pieces}{SUFFIXES[form]}", meant[form]) for form in settings.formats
+    ]
+    return [*named, ("products/catalog", "HATS catalogue, for LSDB and any reader of Parquet")]
 
 
 def check_columns(config: Config, survey: ColumnMap) -> None:
@@ -51,27 +74,27 @@ def check_columns(config: Config, survey: ColumnMap) -> None:
             f"survey.preset = {config.survey.preset!r} is to describe a catalogue to classify, but "
             f"it maps no magnitudes; use the preset of a photometric survey"
         )
-    taken = {
-        *(SPATIAL_INDEX, survey.reference_band, *canonical_names(survey.bands)),
-        *(CLASS, P_MAX, ENTROPY, FLAGS, *map(probability_column, config.train.classes)),
-    }
+    band = survey.reference_band or survey.bands[0]
+    taken = canonical_names(survey.bands) | known_names(config.train.classes, band)
     for name in config.ingest.keep_columns:
-        if name in taken:
+        if name.lower() in {each.lower() for each in taken}:
             raise ConfigError(
                 f"ingest.keep_columns asks for the survey's column {name!r}, but the catalogue has "
                 f"a column of that name with a meaning of its own; rename it in the survey's files"
             )
 
 
-def write_catalogue(context: Context) -> Mapped:
-    """Write ``products/catalog`` and ``products/catalog.fits``."""
-    network = product_network(context)
-    band = context.survey.reference_band or context.bands[0]
-    columns = product_columns(context, band)
+def joining_tasks(context: Context) -> list[Task]:
+    """Plan one task a partition."""
+    network, classes = product_network(context), context.config.train.classes
+    band, kept = product_band(context), context.config.ingest.keep_columns
     base = fingerprint(
-        code_fingerprint("store"), columns, settings_of(context.config.ingest), __version__
+        code_fingerprint("store"),
+        [classes, band, kept],
+        settings_of(context.config.ingest),
+        __version__,
     )
-    tasks = [
+    return [
         Task(
             "products",
             partition.label,
@@ -81,94 +104,60 @@ def write_catalogue(context: Context) -> Mapped:
                 task_fingerprint(context, "infer", f"{network}@{partition.label}"),
             ),
             join_partition,
-            (context.work, partition, network, columns),
+            (context.work, partition, network, classes, band, kept),
             receipt.rows,
         )
         for partition, receipt in finished_partitions(context, "products").items()
     ]
-    made = context.engine.map(tasks)
-    _publish(context, made, band)
-    return made
-
-
-def product_columns(context: Context, band: str) -> tuple[tuple[str, str, str], ...]:
-    """List (product's name, table, table's name) of the catalogue's columns, Feng T3 first."""
-    photometry = [
-        (NAME, "catalogue", NAME),
-        (RA, "catalogue", RA),
-        (DEC, "catalogue", DEC),
-        (band, "catalogue", magnitude_column(band)),
-    ]
-    said = [CLASS, P_MAX, *map(probability_column, context.config.train.classes), ENTROPY, FLAGS]
-    kept = context.config.ingest.keep_columns
-    return (
-        (SPATIAL_INDEX, "catalogue", SPATIAL_INDEX),
-        *photometry,
-        *((name, "scores", name) for name in said),
-        *((name, "catalogue", name) for name in kept),
-    )
 
 
 def join_partition(
     work: WorkDirectory,
     partition: Partition,
     network: str,
-    columns: tuple[tuple[str, str, str], ...],
+    classes: tuple[str, ...],
+    band: str,
+    kept: tuple[str, ...],
 ) -> Made:
     """Put photometry and scores of one partition side by side."""
-    tables = {
-        "catalogue": HatsCatalogue(work.catalogue).read(partition),
-        "scores": HatsCatalogue(work.scores(network)).read(partition),
-    }
-    if not tables["catalogue"][NAME].equals(tables["scores"][NAME]):
+    photometry = HatsCatalogue(work.catalogue).read(
+        partition, [*_OF_THE_SOURCE, magnitude_column(band), *kept]
+    )
+    scores = HatsCatalogue(work.scores(network)).read(partition)
+    if not photometry[NAME].equals(scores[NAME]):
         raise StoreError(
             f"scores and catalogue of partition {partition.label} should hold the same sources in "
             f"the same order, but do not; add infer to --stages"
         )
-    joined = pa.table({name: tables[table][source] for name, table, source in columns})
-    path = HatsCatalogue(work.products / "catalog").write(partition, joined)
-    return Made(joined.num_rows, (path,))
-
-
-def _publish(context: Context, made: Mapped, band: str) -> None:
-    store = HatsCatalogue(context.work.products / "catalog")
-    partitions = [(Partition.parse(receipt.task), receipt.rows) for receipt in made.receipts]
-    store.finish("classified_sources", partitions)
-
-    def parts() -> Iterator[pa.Table]:
-        for partition, _ in partitions:
-            yield store.read(partition)
-
-    cards = {
-        "ORIGIN": (f"kidsclf {__version__}", "program that wrote this table"),
-        "NETWORK": (product_network(context), "network that classified"),
-        "MAGBAND": (band, "band of the magnitude column"),
-        "MAGSYS": ("AB", "magnitude system"),
-        "RADESYS": ("ICRS", "reference frame"),
+    columns = {
+        **{name: photometry[name] for name in _OF_THE_SOURCE},
+        band: photometry[magnitude_column(band)],
+        **{name: scores[name] for name in said(scores.column_names, classes)},
+        **{name: photometry[name] for name in kept},
     }
-    write_fits_table(
-        context.work.products / "catalog.fits",
-        _fits_columns(context, band),
-        sum(rows for _, rows in partitions),
-        parts(),
-        cards,
-    )
+    joined = _with_words(pa.table(columns), classes, band)
+    path = HatsCatalogue(work.products / "catalog").write(partition, joined)
+    return Made(joined.num_rows, (path,), Shape.of(joined).facts())
 
 
-def _fits_columns(context: Context, band: str) -> tuple[FitsColumn, ...]:
-    width = max(1, int(stage_summary(context, "ingest").facts["name_bytes"]))
-    classes = context.config.train.classes
-    widest = max(len(each) for each in classes)
-    return (
-        FitsColumn(NAME, f"{width}A", "", "identifier of the survey"),
-        FitsColumn(RA, "D", "deg", "right ascension, ICRS"),
-        FitsColumn(DEC, "D", "deg", "declination, ICRS"),
-        FitsColumn(band, "D", "mag", f"{band} magnitude, AB"),
-        FitsColumn(CLASS, f"{widest}A", "", "most probable class; empty: unclassified"),
-        FitsColumn(P_MAX, "D", "", "largest probability"),
-        *(
-            FitsColumn(probability_column(each), "E", "", f"probability of {each}")
-            for each in classes
-        ),
-        FitsColumn(FLAGS, "J", "", "ScoreFlag bits; 0 is plain"),
-    )
+def said(names: Iterable[str], classes: Iterable[str]) -> list[str]:
+    """Put the columns of scores in order: class and p_max after Feng, Table 3, flags at the end.
+
+    Columns that are not named here stand between, in their own order.
+
+    >>> said(["name", "class", "p_star", "p_max", "flags", "novelty"], ["STAR"])
+    ['class', 'p_max', 'p_star', 'novelty', 'flags']
+    """
+    first = (CLASS, P_MAX, *map(probability_column, classes))
+    named = {*first, FLAGS, *_OF_THE_SOURCE}
+    return [*first, *(name for name in names if name not in named), FLAGS]
+
+
+def _with_words(table: pa.Table, classes: tuple[str, ...], band: str) -> pa.Table:
+    """Write unit, UCD and meaning of each column beside it, where Parquet keeps them."""
+    fields = []
+    for field in table.schema:
+        words = words_of(field.name, classes=classes, band=band)
+        said_of_it = {"unit": words.unit, "ucd": words.ucd, "description": words.meaning}
+        fields.append(field.with_metadata({key: text for key, text in said_of_it.items() if text}))
+    return table.cast(pa.schema(fields))

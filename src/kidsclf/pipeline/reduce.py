@@ -1,14 +1,10 @@
 """Stage ``reduce``: metrics and the catalogue, merged from partitions."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from kidsclf.config import Config
-from kidsclf.infer.score import summarise
 from kidsclf.models.files import read_card
 from kidsclf.pipeline.context import (
     Context,
@@ -19,39 +15,44 @@ from kidsclf.pipeline.context import (
     settings_of,
     task_fingerprint,
 )
+from kidsclf.pipeline.features import measuring_tasks
 from kidsclf.pipeline.gallery import with_stamps
-from kidsclf.pipeline.infer import FLAGS, scoring_tasks
-from kidsclf.pipeline.inputs import photometry, rows_of
+from kidsclf.pipeline.infer import read_calibration, scoring_tasks
 from kidsclf.pipeline.mapping import Made, Mapped, Task
-from kidsclf.pipeline.products import product_network, write_catalogue
+from kidsclf.pipeline.product_files import write_catalogue
+from kidsclf.pipeline.products import product_network
+from kidsclf.pipeline.scored_blocks import held_out_blocks, read_block
 from kidsclf.pipeline.summary import cut_flow, summarise_run
-from kidsclf.pipeline.train import splits, training_tasks
+from kidsclf.pipeline.train import training_tasks
 from kidsclf.places import files_below
-from kidsclf.reduce.block import SampleLabels, ScoredBlock
 from kidsclf.reduce.context import Context as Questions
 from kidsclf.reduce.context import context_of
-from kidsclf.reduce.law import State, merge_all, with_network
+from kidsclf.reduce.law import State, merge_each, with_network
 from kidsclf.reduce.luminosity import quasar_models
 from kidsclf.reduce.questions import reductions_for
 from kidsclf.reduce.summary import NetworkResult, cut_flow_table
-from kidsclf.schema import DEC, LABEL, NAME, RA, SPATIAL_INDEX, Scores, probability_column
+from kidsclf.reduce.trust import Trust
 from kidsclf.sky.partition import Partition
-from kidsclf.store.catalogue import HatsCatalogue
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.receipts import fingerprint
 from kidsclf.store.tables import read_json, read_table, write_json, write_table
 
-JUDGING = ("classification", "confusion", "thresholds")
+JUDGING = (
+    *("classification", "confusion", "thresholds"),
+    *("reliability", "calibration", "prediction_sets", "wanted"),
+)
 """Reductions that compare scores with labels."""
 
 
 def run(context: Context) -> StageOutcome:
     """Reduce the scores, write the tables, the summary and the catalogue."""
     require_current(context, training_tasks(context))
+    if context.config.has_features:
+        require_current(context, measuring_tasks(context))
     for name in _networks(context):
         require_current(context, scoring_tasks(context, name))
     asked = questions_of(context)
-    mapped = [context.engine.map(_tasks(context, name, asked)) for name in _networks(context)]
+    mapped = [context.engine.map(reducing_tasks(context, name)) for name in _networks(context)]
     for name, done in zip(_networks(context), mapped, strict=True):
         _remove_other_states(context, name, done)
     results: dict[str, NetworkResult] = {}
@@ -65,7 +66,11 @@ def run(context: Context) -> StageOutcome:
             tables.setdefault(question, []).append(with_network(table, name))
         card = read_card(context.work.model(name))
         results[name] = NetworkResult(
-            finished["classification"], finished["rows"], finished["area"], card.parameters
+            finished["classification"],
+            finished["rows"],
+            finished["area"],
+            card.parameters,
+            _trust(context, name, finished),
         )
     tables["gallery"] = [with_stamps(context, table) for table in tables["gallery"]]
     tables["sky"] = [table.drop_columns("network") for table in tables["sky"][_product(context)]]
@@ -78,6 +83,20 @@ def run(context: Context) -> StageOutcome:
     made = write_catalogue(context)
     write_json(context.work.metrics / "summary.json", summarise_run(context, steps, results))
     return StageOutcome.of("reduce", *mapped, made, rows=sum(r.rows for r in made.receipts))
+
+
+def _trust(context: Context, name: str, finished: Mapping[str, pa.Table]) -> Trust:
+    coverage = context.config.infer.coverage
+    calibration = read_calibration(context.work.model(name), coverage)
+    classes = context.config.train.classes
+    return Trust(
+        calibration.temperature,
+        coverage,
+        dict(zip(classes, calibration.thresholds, strict=True)),
+        finished["calibration"],
+        finished["prediction_sets"],
+        finished["wanted"],
+    )
 
 
 def questions_of(context: Context) -> Questions:
@@ -96,16 +115,23 @@ def _networks(context: Context) -> tuple[str, ...]:
     return context.config.train.networks
 
 
-def _tasks(context: Context, name: str, asked: Questions) -> list[Task]:
-    code = code_fingerprint("reduce")
+def reducing_tasks(context: Context, name: str) -> list[Task]:
+    """Plan one task a partition for one network."""
+    code, asked = code_fingerprint("reduce"), questions_of(context)
     tasks = []
     for partition, receipt in finished_partitions(context, "reduce").items():
         matched = task_fingerprint(context, "match", partition.label) if context.samples else None
+        measured = (
+            task_fingerprint(context, "features", partition.label)
+            if context.config.has_features
+            else None
+        )
         task = f"{name}@{partition.label}"
         made_from = [
             code,
             task_fingerprint(context, "infer", task),
             matched,
+            measured,
             settings_of(context.config.reduce),
             [context.config.train.folds, context.config.train.sample],
         ]
@@ -144,61 +170,11 @@ def reduce_partition(
     reference_band: str | None,
 ) -> Made:
     """Reduce one partition's scores to the states of all questions."""
-    table = HatsCatalogue(work.catalogue).read(partition)
-    scored = HatsCatalogue(work.scores(name)).read(partition)
-    magnitudes, _ = photometry(table, bands)
-    names = table[NAME].to_numpy(zero_copy_only=False)
-    block = ScoredBlock(
-        partition,
-        names,
-        table[RA].to_numpy(),
-        table[DEC].to_numpy(),
-        table[SPATIAL_INDEX].to_numpy(),
-        magnitudes,
-        bands,
-        magnitudes[:, bands.index(reference_band)] if reference_band else magnitudes[:, 0],
-        read_scores(scored, asked.classes),
-        scored[FLAGS].to_numpy(),
-        {sample: _labels(work, partition, sample, table, asked, config) for sample in samples},
-    )
+    block = read_block(work, partition, name, asked, samples, config, bands, reference_band)
     states = {each.name: each.local(block) for each in reductions_for(asked)}
     path = work.reduced(name) / f"{partition.order}-{partition.pixel}.json"
     write_json(path, states)
-    return Made(table.num_rows, (path,))
-
-
-def read_scores(table: pa.Table, classes: tuple[str, ...]) -> Scores:
-    """Turn a table of scores back into arrays."""
-    columns = [table[probability_column(each)].to_numpy() for each in classes]
-    return summarise(np.stack(columns, axis=1), classes)
-
-
-def _labels(
-    work: WorkDirectory,
-    partition: Partition,
-    sample: str,
-    catalogue: pa.Table,
-    asked: Questions,
-    config: Config,
-) -> SampleLabels:
-    names = catalogue[NAME].to_numpy(zero_copy_only=False)
-    codes = np.full(len(names), -1, np.int64)
-    split = np.full(len(names), "", dtype="<U10")
-    store = HatsCatalogue(work.sample(sample))
-    if store.exists(partition):
-        table = store.read(partition, [SPATIAL_INDEX, NAME, LABEL])
-        rows = rows_of(catalogue, table, partition)
-        codes[rows] = pd.Index(asked.classes).get_indexer(table[LABEL].to_pandas())
-        if sample == asked.training_sample:
-            split[rows] = _split(names[rows], config)
-    return SampleLabels(codes, split, np.full(len(names), -1, np.int64))
-
-
-def _split(names: NDArray[np.object_], config: Config) -> NDArray[np.str_]:
-    """Say which labels judge: with a network from elsewhere all, with folds none of these."""
-    if config.train.pretrained is not None:
-        return np.full(len(names), "test", dtype="<U10")
-    return splits(names, config.train)
+    return Made(len(block), (path,))
 
 
 def _remove_other_states(context: Context, name: str, done: Mapped) -> None:
@@ -209,50 +185,16 @@ def _remove_other_states(context: Context, name: str, done: Mapped) -> None:
 
 
 def _merged(context: Context, name: str, done: Mapped, asked: Questions) -> dict[str, State]:
+    reductions = reductions_for(asked)
     paths = [next(iter(receipt.outputs)) for receipt in done.receipts]
-    merged = {}
-    for reduction in reductions_for(asked):
-        states = (read_json(context.work.root / path)[reduction.name] for path in paths)
-        merged[reduction.name] = merge_all(reduction, states)
+    merged = merge_each(reductions, (read_json(context.work.root / path) for path in paths))
     if context.config.train.folds and context.config.train.pretrained is None:
-        for block in _held_out(context, name, asked):
-            for reduction in reductions_for(asked):
+        for block in held_out_blocks(context, name, asked):
+            for reduction in reductions:
                 if reduction.name in JUDGING:
                     local = reduction.local(block)
                     merged[reduction.name] = reduction.merge(merged[reduction.name], local)
     return merged
-
-
-def _held_out(context: Context, name: str, asked: Questions) -> Iterator[ScoredBlock]:
-    """Give each fold's sources with the scores of the network that has not seen them."""
-    band = context.survey.reference_band
-    place = context.bands.index(band) if band else 0
-    for fold in range(context.config.train.folds):
-        table = read_table(context.work.fold_model(name, fold) / "scores.parquet")
-        count = table.num_rows
-        magnitudes = _matrix(table["magnitudes"])
-        labels = SampleLabels(
-            table["code"].to_numpy(), np.full(count, "test"), np.full(count, fold, np.int64)
-        )
-        nowhere = np.zeros(count)
-        yield ScoredBlock(
-            Partition(0, 0),
-            table["name"].to_numpy(zero_copy_only=False),
-            nowhere,
-            nowhere,
-            np.zeros(count, np.int64),
-            magnitudes,
-            context.bands,
-            magnitudes[:, place],
-            summarise(_matrix(table["probabilities"]), asked.classes),
-            np.zeros(count, np.int32),
-            {asked.training_sample: labels},
-        )
-
-
-def _matrix(column: pa.ChunkedArray) -> NDArray[np.float32]:
-    flat = column.combine_chunks().flatten()
-    return np.asarray(flat, np.float32).reshape(len(column), -1)
 
 
 def _histories(context: Context) -> pa.Table:

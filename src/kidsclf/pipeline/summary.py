@@ -11,7 +11,7 @@ from kidsclf.pipeline.context import (
     quarantined_before,
     stage_summary,
 )
-from kidsclf.pipeline.products import product_network
+from kidsclf.pipeline.products import product_listing, product_network
 from kidsclf.reduce.summary import CutFlowStep, NetworkResult, RunFacts, build_summary
 from kidsclf.schema import CutCount, CutoutFlag
 from kidsclf.store.quarantine import Quarantined
@@ -78,8 +78,7 @@ def summarise_run(
     summary["products"] = [
         {"path": path, "what": what, "rows": rows}
         for path, what in (
-            ("products/catalog.fits", "FITS binary table; columns after Feng, Table 3"),
-            ("products/catalog", "HATS catalogue, for LSDB and any reader of Parquet"),
+            *product_listing(context),
             *((f"scores/{name}", f"what {name} says, HATS") for name in results),
         )
     ]

@@ -1,0 +1,184 @@
+"""Ask the catalogue of a run: which sources lie there, of which class, how surely.
+
+Only the partitions that a cone touches are opened, and of them only the row groups that it
+touches. Without a cone every partition is looked at, but the other columns are read only of row
+groups that hold an answer.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+
+from kidsclf import __version__
+from kidsclf.errors import ConfigError, StoreError
+from kidsclf.pipeline.query_partition import Question, find_rows
+from kidsclf.pipeline.read_ahead import read_ahead
+from kidsclf.places import Place, is_local, open_parquet
+from kidsclf.schema import SPATIAL_INDEX
+from kidsclf.sky.cone import Cone
+from kidsclf.sky.lookup import SkyIndex
+from kidsclf.sky.partition import Partition
+from kidsclf.store.catalogue import HatsCatalogue
+from kidsclf.store.fits_product import Cards
+from kidsclf.store.layout import WorkDirectory
+from kidsclf.store.products import COLUMNS, open_product, read_columns
+from kidsclf.store.receipts import ASKED_AT_ONCE
+
+_IN_DEGREES = {"arcsec": 1 / 3600, "arcmin": 1 / 60, "deg": 1.0}
+_LOCAL_AT_ONCE = 2
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How many sources were found, and how many partitions were opened to find them."""
+
+    rows: int
+    opened: int
+    partitions: int
+
+
+def cone_of(ra: str, dec: str, radius: str) -> Cone:
+    """Read a cone as it stands on a command line.
+
+    Parameters
+    ----------
+    ra, dec : str
+        Degrees, ICRS; right ascensions of any turn are taken.
+    radius : str
+        A number of degrees, or with its unit: ``30arcsec``, ``2.5arcmin``, ``0.1deg``.
+
+    Raises
+    ------
+    ConfigError
+        When one is not a number, or not on the sphere.
+
+    >>> cone_of("-1", "90", "36arcsec")
+    Cone(ra=359.0, dec=90.0, radius_deg=0.01)
+    """
+    try:
+        right, north = float(ra), float(dec)
+    except ValueError:
+        right = north = np.nan
+    if not (np.isfinite(right) and abs(north) <= 90.0):
+        raise ConfigError(
+            f"--cone {ra} {dec} {radius} was asked for, but {ra} {dec} is no place on the sky; "
+            f"give right ascension and declination in degrees"
+        )
+    return Cone(right % 360.0, north, radius_deg(radius))
+
+
+def radius_deg(text: str) -> float:
+    """Read a radius, degrees where no unit is given.
+
+    Raises
+    ------
+    ConfigError
+        When it is not a number, or not above 0 and at most 180 degrees.
+
+    >>> radius_deg("0.5"), radius_deg("30arcmin")
+    (0.5, 0.5)
+    """
+    unit = next((unit for unit in _IN_DEGREES if text.strip().endswith(unit)), "")
+    try:
+        size = float(text.strip().removesuffix(unit)) * _IN_DEGREES[unit or "deg"]
+    except ValueError:
+        size = np.nan
+    if not 0.0 < size <= 180.0:
+        raise ConfigError(
+            f"a radius of {text!r} was asked for, but that is no angle above 0 and up to 180 "
+            f"degrees; give one such as 0.1 (degrees), 2.5arcmin or 30arcsec"
+        )
+    return size
+
+
+def answer(work: WorkDirectory, question: Question, form: str, output: Place) -> Answer:
+    """Write the sources that are asked for to a file, in the order of the sky.
+
+    Parameters
+    ----------
+    work : WorkDirectory
+        Of a run that has written its catalogue.
+    question : Question
+    form : str
+        ``fits``, ``parquet``, ``votable`` or ``csv``.
+    output : Place
+        Appears whole at the end.
+
+    Raises
+    ------
+    ConfigError
+        When a column or class is asked for that the catalogue does not have.
+    StoreError
+        When there is no catalogue, or it is damaged.
+    """
+    store = HatsCatalogue(work.products / "catalog")
+    everywhere = _partitions(store)
+    concerned = _concerned(everywhere, question.cone)
+    with open_parquet(store.path(everywhere[0])) as file:
+        whole = file.schema_arrow
+    names = _columns(question, whole)
+    schema = pa.schema([whole.field(name) for name in names])
+    columns, rows = read_columns(work.products / COLUMNS), 0
+    find = partial(find_rows, store, question, names)
+    ahead = _LOCAL_AT_ONCE if is_local(work.root) else ASKED_AT_ONCE
+    with open_product(form, output, schema, columns, _cards(question)) as append:
+        for found in read_ahead(find, concerned, ahead):
+            if found.num_rows:
+                append(found)
+                rows += found.num_rows
+    return Answer(rows, len(concerned), len(everywhere))
+
+
+def _partitions(store: HatsCatalogue) -> tuple[Partition, ...]:
+    if not (store.root / "partition_info.csv").exists():
+        raise StoreError(
+            f"a catalogue was to be asked, but there is none at {store.root}; give the folder of a "
+            f"run whose stage reduce has ended"
+        )
+    return store.partitions()
+
+
+def _concerned(partitions: Sequence[Partition], cone: Cone | None) -> Sequence[Partition]:
+    if cone is None:
+        return partitions
+    touched = SkyIndex.of_partitions(partitions).touching(cone.stretches())
+    return [partitions[place] for place in touched]
+
+
+def _columns(question: Question, whole: pa.Schema) -> tuple[str, ...]:
+    everything = tuple(name for name in whole.names if name != SPATIAL_INDEX)
+    if question.class_name is not None:
+        known = {f"p_{question.class_name.lower()}"} & set(everything)
+        if question.class_name and not known:
+            raise ConfigError(
+                f"--class {question.class_name} was asked for, but the catalogue has the columns "
+                f"{', '.join(everything)}; give a class that one of its p_CLASS stands for"
+            )
+    for name in question.columns or ():
+        if name not in whole.names:
+            raise ConfigError(
+                f"--columns asks for {name}, but the catalogue has {', '.join(whole.names)}; name "
+                f"some of those"
+            )
+    return tuple(dict.fromkeys(question.columns)) if question.columns else everything
+
+
+def _cards(question: Question) -> Cards:
+    """Write what was asked, for the file's header."""
+    return dict(_said(question))
+
+
+def _said(question: Question) -> Iterator[tuple[str, tuple[str | float, str]]]:
+    yield "ORIGIN", (f"kidsclf {__version__}", "program that wrote this table")
+    yield "RADESYS", ("ICRS", "reference frame")
+    if question.cone is not None:
+        yield "CONE_RA", (question.cone.ra, "degrees: centre of the circle asked for")
+        yield "CONE_DEC", (question.cone.dec, "degrees")
+        yield "CONE_RAD", (question.cone.radius_deg, "degrees")
+    if question.class_name is not None:
+        yield "CLASS", (question.class_name, "class asked for")
+    if question.p_min is not None:
+        yield "PMIN", (question.p_min, "least p_max asked for")

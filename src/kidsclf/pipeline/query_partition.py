@@ -1,0 +1,133 @@
+"""The answer of one partition to a question: only row groups that may hold some are read."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from kidsclf.errors import StoreError
+from kidsclf.pipeline.infer import CLASS, P_MAX
+from kidsclf.places import open_parquet
+from kidsclf.schema import DEC, RA, SPATIAL_INDEX
+from kidsclf.sky.cone import Cone
+from kidsclf.sky.partition import Partition
+from kidsclf.store.catalogue import HatsCatalogue
+from kidsclf.store.row_groups import row_groups_touching
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which sources are asked for; None asks for all.
+
+    Attributes
+    ----------
+    cone : Cone or None
+    class_name : str or None
+        Most probable class, in letters of either case; "" asks for unclassified sources.
+    p_min : float or None
+        Least ``p_max``.
+    columns : tuple of str or None
+        Those of the answer, in their order; None: all but the spatial index.
+    """
+
+    cone: Cone | None = None
+    class_name: str | None = None
+    p_min: float | None = None
+    columns: tuple[str, ...] | None = None
+
+
+def find_rows(
+    store: HatsCatalogue, question: Question, names: tuple[str, ...], partition: Partition
+) -> pa.Table:
+    """Read the answer of one partition: first what decides, then the rest of those row groups.
+
+    Parameters
+    ----------
+    store : HatsCatalogue
+    question : Question
+    names : tuple of str
+        Columns of the answer.
+    partition : Partition
+
+    Raises
+    ------
+    StoreError
+        When the file is missing or damaged.
+    """
+    path = store.path(partition)
+    deciding = _deciding(question)
+    try:
+        with open_parquet(path) as file:
+            groups = _groups(file, question)
+            if not deciding:
+                return file.read_row_groups(groups, columns=list(names)).select(names)
+            return _answers(file, question, names, deciding, groups)
+    except StoreError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(
+            f"partition {partition.label} of the catalogue was expected at {path}, but it cannot "
+            f"be read ({error}); run the same command of the run again to make it anew"
+        ) from error
+
+
+def _deciding(question: Question) -> list[str]:
+    """List the columns that decide whether a source is an answer."""
+    asked = {
+        RA: question.cone,
+        DEC: question.cone,
+        CLASS: question.class_name,
+        P_MAX: question.p_min,
+    }
+    return [name for name, what in asked.items() if what is not None]
+
+
+def _groups(file: pq.ParquetFile, question: Question) -> list[int]:
+    """Number the row groups that may hold an answer, by what their statistics say."""
+    groups = list(range(file.num_row_groups))
+    if question.cone is not None:
+        stretches = question.cone.stretches()
+        groups = [*row_groups_touching(file.metadata, SPATIAL_INDEX, stretches).tolist()]
+    if question.p_min is None:
+        return groups
+    place = file.schema_arrow.get_field_index(P_MAX)
+    return [group for group in groups if _reaches(file, group, place, question.p_min)]
+
+
+def _reaches(file: pq.ParquetFile, group: int, place: int, p_min: float) -> bool:
+    statistics = file.metadata.row_group(group).column(place).statistics
+    if statistics is None or not statistics.has_min_max:
+        return True
+    return bool(np.float32(statistics.max) >= np.float32(p_min))
+
+
+def _answers(
+    file: pq.ParquetFile,
+    question: Question,
+    names: tuple[str, ...],
+    deciding: list[str],
+    groups: list[int],
+) -> pa.Table:
+    kept, masks = [], []
+    for group in groups:
+        chosen = _chosen(file.read_row_group(group, columns=deciding), question)
+        if chosen.any():
+            kept.append(group)
+            masks.append(chosen)
+    table = file.read_row_groups(kept, columns=list(names)).select(names)
+    return table.filter(pa.array(np.concatenate([np.zeros(0, np.bool_), *masks])))
+
+
+def _chosen(rows: pa.Table, question: Question) -> NDArray[np.bool_]:
+    chosen = np.ones(rows.num_rows, np.bool_)
+    if question.cone is not None:
+        chosen &= question.cone.holds(rows[RA].to_numpy(), rows[DEC].to_numpy())
+    if question.class_name is not None:
+        same = pc.equal(pc.utf8_lower(rows[CLASS]), question.class_name.lower())
+        chosen &= same.to_numpy()
+    if question.p_min is not None:  # as float32: that is what the probability is
+        chosen &= rows[P_MAX].to_numpy() >= np.float32(question.p_min)
+    return chosen
