@@ -17,7 +17,7 @@ from kidsclf.pipeline.progress import duration
 from kidsclf.pipeline.query import answer, cone_of, radius_deg
 from kidsclf.pipeline.query_partition import Question
 from kidsclf.pipeline.status import RunStatus, status_of
-from kidsclf.places import place
+from kidsclf.places import Place, is_local, place
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.products import SUFFIXES
 
@@ -147,12 +147,37 @@ def _query(options: argparse.Namespace) -> int:
     question = Question(cone, options.class_name, options.pmin, columns)
     output = place(options.output, _store(options))
     form = options.format or _format_of(options.output)
+    _check_new(output)
     with write_failures(output):
         found = answer(_work_directory(options), question, form, output)
     print(
         f"{found.rows:,} sources from {found.opened:,} of {found.partitions:,} partitions: {output}"
     )
     return 0
+
+
+def _check_new(output: Place) -> None:
+    """Refuse to write over what is there, or into a run.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if output.exists():
+        raise ConfigError(
+            f"--output would write {output}, but that is there already; give another name, or "
+            f"remove it first"
+        )
+    for folder in output.parents:
+        if is_local(folder) and folder.exists() and not folder.is_dir():
+            raise ConfigError(
+                f"--output would write {output}, but {folder} is no folder; give another place"
+            )
+        if (folder / "run.toml").exists() and (folder / "receipts").is_dir():
+            raise ConfigError(
+                f"--output would write {output} into the work directory {folder}, which holds what "
+                f"the run made and nothing else; give another place"
+            )
 
 
 def _format_of(name: str) -> str:
@@ -186,6 +211,8 @@ def _compare(options: argparse.Namespace) -> int:
     a = plan_catalogue(options.a, parse_columns(options.columns_a), settings)
     b = plan_catalogue(options.b, parse_columns(options.columns_b), settings)
     output = place(options.output, settings)
+    for table in ("agreement.parquet", "changed.parquet"):
+        _check_new(output / table)
     with write_failures(output):
         found = compare(a, b, radius_deg(options.radius) * 3600.0, output)
     for line in told(found):

@@ -114,15 +114,24 @@ def test_pairs_are_those_of_astropy_however_the_sky_is_cut(two, tmp_path, monkey
 
 def test_a_run_agrees_with_itself_and_its_own_files(finished_run, tmp_path, capsys):
     products = finished_run / "products"
-    for other in (finished_run, products / "catalog", products / "catalog.fits"):
-        given = ["compare", str(finished_run), str(other), "--output", str(tmp_path / "out")]
+    for out, other in (
+        ("of the run", finished_run),
+        ("of its catalogue", products / "catalog"),
+        ("out", products / "catalog.fits"),
+    ):
+        given = ["compare", str(finished_run), str(other), "--output", str(tmp_path / out)]
         assert main(given) == 0
-        out = capsys.readouterr().out
-        assert "0 of those in both have another class: 100.0000% agree" in out
-        assert ", 0 only in A, 0 only in B" in out
-    assert "agreement by magnitude from" in out
-    assert max(map(len, out.splitlines()[:-2])) <= 80
+        said = capsys.readouterr().out
+        assert "0 of those in both have another class: 100.0000% agree" in said
+        assert ", 0 only in A, 0 only in B" in said
+    assert "agreement by magnitude from" in said
+    assert max(map(len, said.splitlines()[:-2])) <= 80
     assert pq.read_metadata(tmp_path / "out/changed.parquet").num_rows == 0
+    assert main(given) == 2
+    assert "that is there already" in capsys.readouterr().err
+    assert main([*given[:-1], str(finished_run / "diff")]) == 2
+    assert "into the work directory" in capsys.readouterr().err
+    assert not (finished_run / "diff").exists()
 
 
 def test_what_cannot_be_compared_is_refused(two, tmp_path, capsys):

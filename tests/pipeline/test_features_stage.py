@@ -89,14 +89,17 @@ def test_stars_have_the_size_of_the_seeing_and_galaxies_are_larger(work, mock_su
 
 
 def test_the_bytes_do_not_depend_on_how_stamps_are_read(work, partition, tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "MOST_ROWS", 23)
-    copy = WorkDirectory(UPath(tmp_path))
-    (tmp_path / "catalog").symlink_to(work.root / "catalog")
-    (tmp_path / "cutouts.zarr").symlink_to(work.root / "cutouts.zarr")
-    made = measure_partition(copy, partition, "r", 0.2, ASKED)
-    again, before = (HatsCatalogue(each.features).path(partition) for each in (copy, work))
-    assert made.outputs == (again,)
-    assert again.read_bytes() == before.read_bytes()
+    written = []
+    for folder, rows in (("one", features.MOST_ROWS), ("many", 23)):
+        monkeypatch.setattr(features, "MOST_ROWS", rows)
+        copy = WorkDirectory(UPath(tmp_path / folder))
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "catalog").symlink_to(work.root / "catalog")
+        (tmp_path / folder / "cutouts.zarr").symlink_to(work.root / "cutouts.zarr")
+        made = measure_partition(copy, partition, "r", 0.2, ASKED)
+        written.append(HatsCatalogue(copy.features).path(partition))
+        assert made.outputs == (written[-1],)
+    assert written[0].read_bytes() == written[1].read_bytes()
 
 
 def test_filled_pixels_are_not_measured(work, partition, tmp_path):

@@ -176,6 +176,21 @@ def test_bad_questions_are_refused(finished_run, tmp_path, monkeypatch, capsys, 
     assert not list(tmp_path.iterdir())
 
 
+def test_nothing_is_written_over_or_into_a_run(finished_run, tmp_path, capsys):
+    before = (finished_run / "run.toml").read_bytes()
+    (tmp_path / "a file").touch()
+    for output, said in (
+        (finished_run / "run.toml", "that is there already"),
+        (finished_run / "products/near.csv", "into the work directory"),
+        (tmp_path, "that is there already"),
+        (tmp_path / "a file/near.csv", "is no folder"),
+    ):
+        given = ["query", str(finished_run), "--format", "csv", "--output", str(output)]
+        assert main(given) == 2
+        assert said in capsys.readouterr().err
+    assert (finished_run / "run.toml").read_bytes() == before
+
+
 def test_a_folder_without_catalogue_is_refused(tmp_path, capsys):
     assert main(["query", str(tmp_path), "--output", str(tmp_path / "a.csv")]) == 4
     assert "a catalogue was to be asked, but there is none" in capsys.readouterr().err

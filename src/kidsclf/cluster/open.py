@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, Worker, WorkerPlugin
+from distributed import Client, Security, Worker, WorkerPlugin
+from distributed.comm.registry import get_backend
 
 from kidsclf import __version__
 from kidsclf.cluster.leaving import LeavesInGoodOrder, PassesTheWordOn
@@ -28,6 +29,7 @@ KINDS = ("local", "cuda", "slurm")
 _CLOSE_SECONDS = 20.0
 _CONNECT_SECONDS = 10.0
 _LOCAL_START_SECONDS = 120.0
+_ENCRYPTED = ("tls", "wss")
 _STAGGER = 0.1
 """Workers leave up to this fraction of their lifetime early, lest all go at once."""
 
@@ -158,18 +160,14 @@ class _InTheClientsTerminal(WorkerPlugin):  # type: ignore[misc]
 
 
 def _connect(address: str) -> Client:
+    _check_address(address)
+    before = dask.config.get("scheduler", None)
     try:
         client = Client(address, timeout=_CONNECT_SECONDS)
-    except TypeError as error:  # what Dask raises where a certificate is lacking
-        raise ClusterError(
-            f"--cluster {address} was asked for, but Dask's configuration names no certificates to "
-            f"show there; set distributed.comm.tls (ca-file, client.cert, client.key)"
-        ) from error
-    except (OSError, ValueError, RuntimeError) as error:  # the last: tcp where tls is demanded
-        raise ClusterError(
-            f"--cluster {address} was asked for, but no scheduler answers there ({error}); start "
-            f"one with 'dask scheduler', or correct the address"
-        ) from error
+    except (OSError, ValueError) as error:
+        # Dask may have made the client, which never was, the one that computes by default.
+        dask.config.set(scheduler=before)
+        raise _no_answer(address, error) from error
     if not client.scheduler_info()["workers"]:
         client.close()
         raise ClusterError(
@@ -182,6 +180,31 @@ def _connect(address: str) -> Client:
         client.close()
         raise
     return client
+
+
+def _check_address(address: str) -> None:
+    """Refuse what a client could not be made for; half-made, it would stay in this process."""
+    scheme, security = address.partition("://")[0], Security()
+    try:
+        get_backend(scheme)
+    except ValueError as error:
+        raise _no_answer(address, error) from error
+    if scheme in _ENCRYPTED:
+        if security.get_connection_args("client").get("ssl_context") is None:
+            raise ClusterError(
+                f"--cluster {address} was asked for, but Dask's configuration names no "
+                f"certificates to show there; set distributed.comm.tls (ca-file, client.cert, "
+                f"client.key)"
+            )
+    elif security.require_encryption:
+        raise _no_answer(address, "encryption required by Dask configuration")
+
+
+def _no_answer(address: str, reason: object) -> ClusterError:
+    return ClusterError(
+        f"--cluster {address} was asked for, but no scheduler answers there ({reason}); start one "
+        f"with 'dask scheduler', or correct the address"
+    )
 
 
 def _await_workers(client: Client, cluster: Any, settings: ClusterSettings, logs: Path) -> None:

@@ -131,7 +131,7 @@ def _thresholds(context: Context) -> Iterator[str]:
         yield "No labels judge the network of the catalogue."
         return
     yield f"judged by labels of {train.sample} that the network has not learnt from"
-    yield f"{'class':<10}{'wanted':<20}{'keep':<32}{'68 % bounds':<20}purity  completeness"
+    yield f"{'class':<10}{'wanted':<20}{'keep':<38}{'68 % bounds':<20}purity  completeness"
     for _, row in judged.iterrows():
         wanted = f"{row['wanted']} {row['value']:.0%}"
         if np.isnan(row["threshold"]):
@@ -140,7 +140,7 @@ def _thresholds(context: Context) -> Iterator[str]:
         keep = f"{calibrated_column(row['class'])} >= {row['threshold']:.6g}"
         bounds = f"{_number(row['threshold_low'])} to {_number(row['threshold_high'])}"
         found = f"{row['purity']:<8.1%}{row['completeness']:.1%}"
-        yield f"{row['class']:<10}{wanted:<20}{keep:<32}{bounds:<20}{found}"
+        yield f"{row['class']:<10}{wanted:<20}{keep:<38}{bounds:<20}{found}"
 
 
 def _number(value: float) -> str:

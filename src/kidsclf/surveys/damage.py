@@ -31,14 +31,14 @@ def named_errors(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except StoreError:
-        raise
     except FileNotFoundError as error:
         raise InputError(f"{what} was asked for but is not there; correct the path") from error
     except PermissionError as error:
         raise InputError(
             f"{what} was asked for but may not be read; get leave to, or other credentials"
         ) from error
+    except StoreError:
+        raise
     except _DAMAGE as error:
         said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         reason = said.partition(". ")[0]  # some libraries go on with guesses
