@@ -166,7 +166,9 @@ def test_names_read_back_to_within_their_digits(ra, dec):
     (name,) = iau_names(np.array([ra]), np.array([dec])).to_pylist()
     hours, minutes, seconds = int(name[1:3]), int(name[3:5]), float(name[5:10])
     degrees, arcmin, arcsec = int(name[11:13]), int(name[13:15]), float(name[15:])
-    assert -1e-9 <= ra - 15 * (hours + minutes / 60 + seconds / 3600) < 0.01 * 15 / 3600 + 1e-9
+    east = ra - 15 * (hours + minutes / 60 + seconds / 3600)
+    east = (east + 180.0) % 360.0 - 180.0  # the last moment of the day is 0 hours
+    assert -1e-9 <= east < 0.01 * 15 / 3600 + 1e-9
     assert -1e-9 <= abs(dec) - (degrees + arcmin / 60 + arcsec / 3600) < 0.1 / 3600 + 1e-9
 
 
