@@ -10,7 +10,7 @@ from distributed import Client, LocalCluster
 from upath import UPath
 
 from benchmarks.kids_tables import COLUMNS
-from kidsclf.config import build_config
+from kidsclf.config_file import build_config
 from kidsclf.pipeline import ingest
 from kidsclf.pipeline.context import Context
 from kidsclf.pipeline.mapping import Engine

@@ -29,7 +29,7 @@ from distributed import Client, LocalCluster
 from scipy.spatial import KDTree
 
 from benchmarks.record import Measurement, Ratio, Record, ratio, seconds_in_turn
-from kidsclf.config import build_config
+from kidsclf.config_file import build_config
 from kidsclf.ingest.crossmatch import chord, unit_vectors
 from kidsclf.pipeline import ingest, match
 from kidsclf.pipeline.context import Context

@@ -32,7 +32,8 @@ import pyarrow.parquet as pq
 from astropy.io import fits
 
 from benchmarks.record import Measurement, Ratio, Record, rates, ratio, seconds_in_turn
-from kidsclf.config import Config, build_config
+from kidsclf.config import Config
+from kidsclf.config_file import build_config
 from kidsclf.models.description import InputDescription
 from kidsclf.models.files import CARD, FORMAT, Card
 from kidsclf.pipeline.context import Context, ingest_settings

@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TextIO
 
 import tomli_w
@@ -20,7 +19,8 @@ import tomli_w
 from kidsclf import __version__
 from kidsclf.cluster.open import KINDS, check_kind, open_cluster, sky_link
 from kidsclf.commands import COMMANDS
-from kidsclf.config import Config, StoreSettings, load_config
+from kidsclf.config import Config, StoreSettings
+from kidsclf.config_file import load_config
 from kidsclf.errors import ConfigError, KidsclfError, StoreError
 from kidsclf.pipeline.context import Context
 from kidsclf.pipeline.dry_run import foresee
@@ -37,14 +37,16 @@ from kidsclf.pipeline.plan import (
     memory_gib,
     run_stages,
 )
-from kidsclf.pipeline.progress import ProgressEvents, ProgressLine, duration
+from kidsclf.pipeline.progress import ProgressEvents, ProgressLine
+from kidsclf.pipeline.result_lines import result_lines
+from kidsclf.pipeline.scratch import scratch_folders
 from kidsclf.places import Place, files_below, impatient, is_local, place, remove_tree
 from kidsclf.store.failure import Failure, write_failure
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.lock import locked
 from kidsclf.store.publish import remove_unfinished
 from kidsclf.store.quarantine import read_quarantine
-from kidsclf.store.tables import read_json, write_text
+from kidsclf.store.tables import write_text
 from kidsclf.surveys.column_map import ColumnMap
 from kidsclf.surveys.map_files import load_column_map
 
@@ -107,7 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=[],
         metavar="SECTION.KEY=VALUE",
         dest="overrides",
-        help="change one setting, e.g. --set ingest.max_rows=50000; repeat as needed",
+        help="change one setting, e.g. --set train.neural.epochs=20; repeat as needed",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done and stop")
     parser.add_argument(
@@ -168,7 +170,7 @@ def _run(options: argparse.Namespace) -> int:
     with (
         write_failures(work.root),
         locked(work.root),
-        _scratch(work, config) as (scratch, logs),
+        scratch_folders(work, config) as (scratch, logs),
         open_cluster(
             config.cluster,
             scratch=scratch,
@@ -184,7 +186,8 @@ def _run(options: argparse.Namespace) -> int:
         with _failure_kept(work):
             run_stages(Context(config, work, survey, samples, engine), stages)
         remove_unfinished(work.root)
-    _print_result(work, time.monotonic() - started)
+    for line in result_lines(work, time.monotonic() - started):
+        print(line)
     return _exit_code(work)
 
 
@@ -273,6 +276,9 @@ def _check_overwriting(
     samples = [table for sample in config.samples.values() for table in sample.tables]
     inputs = [*config.survey.catalogue, *config.survey.tiles, *samples]
     inputs += [config.train.pretrained] if config.train.pretrained is not None else []
+    inputs += [
+        path for band in config.cutouts.ready_made.values() for path in (band.stamps, band.names)
+    ]
     for each in inputs if fresh else ():
         if any(_lies_in(place(each, config.store), folder) for folder in work.made):
             raise ConfigError(
@@ -331,46 +337,6 @@ def _try_to_write(root: Place) -> None:
     probe.unlink()
 
 
-@contextmanager
-def _scratch(work: WorkDirectory, config: Config) -> Iterator[tuple[Path, Path]]:
-    """Hand out local folders for the workers' own files and logs.
-
-    Nothing of the first stays, however the run ends.
-    """
-    root, scratch, logs = work.root, work.scratch, work.logs
-    if not (is_local(root) and is_local(scratch) and is_local(logs)):
-        yield from _scratch_beside(config)
-        return
-    try:
-        yield scratch, logs
-    except BaseException:
-        remove_unfinished(root)  # by now the workers of this run's own have ended
-        raise
-    finally:
-        remove_tree(scratch)
-        with suppress(OSError):  # a run that never began leaves no empty folder
-            root.rmdir()
-
-
-def _scratch_beside(config: Config) -> Iterator[tuple[Path, Path]]:
-    """Hand out folders elsewhere, as the work directory is in an object store.
-
-    Raises
-    ------
-    ConfigError
-        When batch jobs would look for the folder on another node.
-    """
-    if config.cluster.kind == "slurm" and config.store.scratch is None:
-        raise ConfigError(
-            "a work directory in an object store was given with --cluster slurm, but no folder for "
-            "certificates and logs that all nodes see; give it with --set store.scratch=FOLDER"
-        )
-    within = Path(config.store.scratch or tempfile.gettempdir())
-    within.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="kidsclf-scratch-", dir=within) as scratch:
-        yield Path(scratch), within / "kidsclf-logs"
-
-
 def _prepare(work: WorkDirectory, config: Config, *, fresh: bool) -> None:
     """Take the folder over; only now, so that a cluster that does not open costs nothing."""
     if fresh:
@@ -417,60 +383,6 @@ def _print_plan(
         print("report          the page is made anew by every run")
     for line in forecast_lines(found, config, work, needs, removed):
         print(line)
-
-
-def _print_result(work: WorkDirectory, seconds: float) -> None:
-    path = work.metrics / "summary.json"
-    if not path.exists():
-        print(f"done in {duration(seconds)}: {work.root}")
-        return
-    summary = read_json(path)
-    catalogue = summary["catalogue"]
-    print()
-    area = catalogue["area_sq_deg"]
-    where = f"over {area:.2f} sq. deg." if area else "over an area too sparse to measure"
-    print(
-        f"{summary['rows_in']:,} rows read, {summary['rows_out']:,} classified by "
-        f"{catalogue['network']} {where}"
-    )
-    counts = "  ".join(f"{name} {count:,}" for name, count in catalogue["classes"].items())
-    print(f"classes    {counts}")
-    _print_networks(summary["networks"], pretrained=summary["run"]["pretrained"])
-    for warning in summary["warnings"]:
-        print(f"note       {warning}")
-    for number, name in enumerate(_catalogue_names(summary)):
-        print(f"{'' if number else 'catalogue':<10} {work.root / name}")
-    print(f"report     {work.report}")
-    print(f"took       {duration(seconds)}")
-
-
-def _catalogue_names(summary: dict[str, Any]) -> list[str]:
-    names = (each["path"] for each in summary["products"])
-    return [name for name in names if name.startswith("products/")]
-
-
-def _print_networks(networks: dict[str, Any], *, pretrained: bool) -> None:
-    judged = {name: each for name, each in networks.items() if each["accuracy"] is not None}
-    if not judged:
-        print("no labels  judge the networks of this run")
-        return
-    first = next(iter(judged.values()))
-    classes = list(first["classes"])
-    support = sum(each["support"] for each in first["classes"].values())
-    seen = "(what taught the networks is not known here)" if pretrained else "they have not seen"
-    print(f"networks   judged by {support:,} labels of {first['sample']} {seen}")
-    heads = "".join(f"{'F1 ' + each:<12}" for each in classes)
-    print(f"           {'':<10} {'accuracy':<18}{heads}".rstrip())
-    for name, each in judged.items():
-        accuracy = _number(each["accuracy"])
-        if each.get("accuracy_std"):
-            accuracy += f" +- {each['accuracy_std']:.4f}"
-        scores = "".join(f"{_number(each['classes'][c]['f1']):<12}" for c in classes)
-        print(f"           {name:<10} {accuracy:<18}{scores}".rstrip())
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
 
 
 if __name__ == "__main__":

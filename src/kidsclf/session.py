@@ -23,7 +23,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kidsclf.cluster.open import open_cluster
-from kidsclf.config import Config, StoreSettings, load_config
+from kidsclf.config import Config, StoreSettings
+from kidsclf.config_file import load_config
 from kidsclf.errors import ConfigError, StoreError
 from kidsclf.places import Place, is_local, place
 from kidsclf.schema import DEC, NAME, RA, SPATIAL_INDEX

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kidsclf.config import build_config
+from kidsclf.config_file import build_config
 from kidsclf.errors import ConfigError
 
 OUTSIDE = ["../outside", "/tmp/outside", "a/../../outside", "..", ".", "", "a\x00b", "C:\\outside"]

@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.nddata import Cutout2D
 from astropy.wcs import WCS
 
-from kidsclf.config import load_config
+from kidsclf.config_file import load_config
 from kidsclf.errors import ConfigError
 from kidsclf.schema import CutoutFlag
 from kidsclf.sky.partition import Partition

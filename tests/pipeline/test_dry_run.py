@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kidsclf import run
-from kidsclf.config import load_config
+from kidsclf.config_file import load_config
 from kidsclf.pipeline.dry_run import foresee
 from kidsclf.pipeline.plan import STAGES
 from kidsclf.store.layout import WorkDirectory

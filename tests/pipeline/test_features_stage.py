@@ -12,7 +12,8 @@ from astropy.io import fits
 from upath import UPath
 from work_directories import science_of
 
-from kidsclf.config import FeatureSettings, load_config
+from kidsclf.config import FeatureSettings
+from kidsclf.config_file import load_config
 from kidsclf.errors import ConfigError
 from kidsclf.features.morphology.flags import MorphologyFlag
 from kidsclf.features.morphology.judgement import FLAGS

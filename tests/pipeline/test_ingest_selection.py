@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kidsclf.config import build_config
+from kidsclf.config_file import build_config
 from kidsclf.errors import ConfigError
 
 COLUMNS = """

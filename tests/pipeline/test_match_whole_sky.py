@@ -18,7 +18,7 @@ from astropy.coordinates import SkyCoord, match_coordinates_sky
 from distributed import Client
 from hypothesis import HealthCheck, given, settings
 
-from kidsclf.config import build_config
+from kidsclf.config_file import build_config
 from kidsclf.errors import InputError
 from kidsclf.ingest.crossmatch import unit_vectors
 from kidsclf.pipeline import ingest, match

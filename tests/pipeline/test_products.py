@@ -15,7 +15,7 @@ from astropy.io import fits, votable
 from astropy.table import Table
 from mocpy import MOC
 
-from kidsclf.config import load_config
+from kidsclf.config_file import load_config
 from kidsclf.errors import ConfigError
 from kidsclf.pipeline.context import Context
 from kidsclf.pipeline.product_files import write_catalogue

@@ -165,7 +165,10 @@ def test_a_catalogue_in_an_object_store_gives_the_same_answer(
         (["--cone", "x", "0", "1"], "no place on the sky"),
         (["--cone", "0", "0", "3pc"], "no angle above 0"),
         (["--columns", "name,colour"], "--columns asks for colour"),
-        (["--class", "NOVA"], "--class NOVA was asked for"),
+        (["--class", "NOVA"], "the classes are STAR, QSO, GALAXY"),
+        (["--class", "STAR_CALIBRATED"], "the classes are STAR, QSO, GALAXY"),
+        (["--pmin", "1.5"], "lies between 0 and 1"),
+        (["--pmin", "nan"], "lies between 0 and 1"),
         (["--output", "answer.txt"], "its ending is none of"),
     ],
 )

@@ -16,7 +16,7 @@ from kidsclf.errors import StoreError
 from kidsclf.places import place
 from kidsclf.schema import CutoutFlag
 from kidsclf.sky.partition import Partition
-from kidsclf.store.cutouts import CutoutStore, _whole_rows, write_array
+from kidsclf.store.cutouts import CutoutStore, write_array
 from kidsclf.store.shards import is_plain
 from kidsclf.store.stamp_encoding import (
     Int16Buffer,
@@ -26,6 +26,7 @@ from kidsclf.store.stamp_encoding import (
     sky_noise,
 )
 from kidsclf.store.stamp_kernels import medians
+from kidsclf.store.stamp_reader import _whole_rows
 
 PARTITION = Partition(4, 1000)
 

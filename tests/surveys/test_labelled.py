@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from kidsclf.config import load_config
+from kidsclf.config_file import load_config
 from kidsclf.ingest import select, survey_cut
 from kidsclf.schema import CutCount
 from kidsclf.surveys import ColumnMap, find_files, load_column_map, plan_chunks, read_chunk

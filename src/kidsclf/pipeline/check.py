@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from kidsclf.config import Config, load_config
+from kidsclf.config import Config
+from kidsclf.config_file import load_config
 from kidsclf.errors import StoreError
 from kidsclf.pipeline.client_files import FILES
 from kidsclf.pipeline.context import STAGE_ORDER, SUMMARY

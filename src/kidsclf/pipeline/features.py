@@ -25,9 +25,10 @@ from kidsclf.places import remove_tree
 from kidsclf.schema import DEC, NAME, RA, SPATIAL_INDEX, CutoutFlag
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import HatsCatalogue
-from kidsclf.store.cutouts import CutoutStore, StampReader
+from kidsclf.store.cutouts import CutoutStore
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.receipts import fingerprint
+from kidsclf.store.stamp_reader import StampReader
 from kidsclf.surveys.column_map import ColumnMap
 
 BLOCK_BYTES = 64 * 1024**2

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from kidsclf.config import Config, load_config
+from kidsclf.config import Config
+from kidsclf.config_file import load_config
 from kidsclf.errors import KidsclfError, PlanError
 from kidsclf.pipeline.dry_run import Foreseen
 from kidsclf.pipeline.progress import duration

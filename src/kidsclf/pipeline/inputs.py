@@ -25,8 +25,9 @@ from kidsclf.schema import (
 )
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import HatsCatalogue
-from kidsclf.store.cutouts import CutoutStore, StampReader
+from kidsclf.store.cutouts import CutoutStore
 from kidsclf.store.layout import WorkDirectory
+from kidsclf.store.stamp_reader import StampReader
 
 BLOCK_BYTES = 64 * 1024**2
 """Of stamps as float32: 9,728 of 41 x 41 in batches of 512."""

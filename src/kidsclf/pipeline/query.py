@@ -17,7 +17,7 @@ from kidsclf.errors import ConfigError, StoreError
 from kidsclf.pipeline.query_partition import Question, find_rows
 from kidsclf.pipeline.read_ahead import read_ahead
 from kidsclf.places import Place, is_local, open_parquet
-from kidsclf.schema import SPATIAL_INDEX
+from kidsclf.schema import SPATIAL_INDEX, calibrated_column
 from kidsclf.sky.cone import Cone
 from kidsclf.sky.lookup import SkyIndex
 from kidsclf.sky.partition import Partition
@@ -150,13 +150,17 @@ def _concerned(partitions: Sequence[Partition], cone: Cone | None) -> Sequence[P
 
 def _columns(question: Question, whole: pa.Schema) -> tuple[str, ...]:
     everything = tuple(name for name in whole.names if name != SPATIAL_INDEX)
-    if question.class_name is not None:
-        known = {f"p_{question.class_name.lower()}"} & set(everything)
-        if question.class_name and not known:
-            raise ConfigError(
-                f"--class {question.class_name} was asked for, but the catalogue has the columns "
-                f"{', '.join(everything)}; give a class that one of its p_CLASS stands for"
-            )
+    classes = _classes(everything)
+    if question.class_name and question.class_name.upper() not in classes:
+        raise ConfigError(
+            f"--class {question.class_name} was asked for, but the classes are "
+            f"{', '.join(classes)}; give one of those"
+        )
+    if question.p_min is not None and not 0.0 <= question.p_min <= 1.0:
+        raise ConfigError(
+            f"--pmin {question.p_min:g} was asked for, but a probability lies between 0 and 1; "
+            f"give one that does"
+        )
     for name in question.columns or ():
         if name not in whole.names:
             raise ConfigError(
@@ -164,6 +168,12 @@ def _columns(question: Question, whole: pa.Schema) -> tuple[str, ...]:
                 f"some of those"
             )
     return tuple(dict.fromkeys(question.columns)) if question.columns else everything
+
+
+def _classes(names: Sequence[str]) -> list[str]:
+    """List the classes of a catalogue: those with a probability, raw and calibrated."""
+    found = (name[2:].upper() for name in names if name.startswith("p_"))
+    return [each for each in found if calibrated_column(each) in names]
 
 
 def _cards(question: Question) -> Cards:

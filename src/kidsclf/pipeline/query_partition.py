@@ -15,7 +15,7 @@ from kidsclf.schema import DEC, RA, SPATIAL_INDEX
 from kidsclf.sky.cone import Cone
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import HatsCatalogue
-from kidsclf.store.row_groups import row_groups_touching
+from kidsclf.store.row_groups import place_of, row_groups_touching
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ def _groups(file: pq.ParquetFile, question: Question) -> list[int]:
     if question.cone is not None:
         stretches = question.cone.stretches()
         groups = [*row_groups_touching(file.metadata, SPATIAL_INDEX, stretches).tolist()]
-    if question.p_min is None:
+    place = place_of(file.metadata, P_MAX)
+    if question.p_min is None or place is None:
         return groups
-    place = file.schema_arrow.get_field_index(P_MAX)
     return [group for group in groups if _reaches(file, group, place, question.p_min)]
 
 

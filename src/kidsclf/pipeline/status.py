@@ -8,7 +8,8 @@ import json
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
-from kidsclf.config import Config, load_config
+from kidsclf.config import Config
+from kidsclf.config_file import load_config
 from kidsclf.errors import ConfigError
 from kidsclf.pipeline.client_files import FILES
 from kidsclf.pipeline.context import STAGE_ORDER, SUMMARY

@@ -20,11 +20,10 @@ def row_groups_touching(
 
     A group without such statistics is taken, and all are where the file has no such column.
     """
-    # Not by the fields of the table: one of lists or structures takes several columns of the file.
-    paths = [metadata.schema.column(k).path for k in range(metadata.num_columns)]
-    if column not in paths:
+    place = place_of(metadata, column)
+    if place is None:
         return np.arange(metadata.num_row_groups)
-    place, wanted = paths.index(column), []
+    wanted = []
     for group in range(metadata.num_row_groups):
         statistics = metadata.row_group(group).column(place).statistics
         if statistics is None or not statistics.has_min_max:
@@ -34,6 +33,15 @@ def row_groups_touching(
         if nearest < len(stretches) and stretches[nearest, 0] <= statistics.max:
             wanted.append(group)
     return np.array(wanted, np.int64)
+
+
+def place_of(metadata: pq.FileMetaData, column: str) -> int | None:
+    """Number a column among those of the file; None where it has none of that name.
+
+    Not among the fields of the table: one of lists or structures takes several columns.
+    """
+    paths = [metadata.schema.column(k).path for k in range(metadata.num_columns)]
+    return paths.index(column) if column in paths else None
 
 
 def rows_within(

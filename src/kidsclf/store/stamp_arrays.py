@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from kidsclf.errors import InputError, StoreError
 from kidsclf.places import Place
-from kidsclf.store.cutouts import zarr_store
+from kidsclf.store.stamp_reader import zarr_store
 
 
 class ZarrStamps:

@@ -207,9 +207,7 @@ def read_names(path: UPath, column: str, chunk_rows: int) -> Iterator[NDArray[np
     InputError
         For a file that is missing, damaged or without that column.
     """
-    table_format = _format_of(path)
-    with named_errors(str(path)):
-        columns = table_format.units(path)
+    table_format, columns = _format_of(path), column_names(path)
     if column not in columns:
         raise InputError(
             f"column {column} of {path} was asked for but the file has {', '.join(columns)}; "
