@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from astropy.cosmology import FlatLambdaCDM
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
@@ -109,6 +108,8 @@ def expected_counts(
     -----
     M1450 = r - DM + 2.5 lg(1 + z) - 2.5 alpha lg(6230 / (1450 (1 + z))).
     """
+    from astropy.cosmology import FlatLambdaCDM  # noqa: PLC0415  (heavy; workers do without)
+
     cosmology = FlatLambdaCDM(H0=model.hubble, Om0=model.matter)
     z = np.arange(model.z_low + _Z_STEP / 2, model.z_high, _Z_STEP)
     volume = cosmology.differential_comoving_volume(z).value * _SQ_DEG * _Z_STEP

@@ -1,7 +1,6 @@
 """The sky that a catalogue covers, as a multi-order coverage map (IVOA MOC 2.0)."""
 
 import numpy as np
-from mocpy import MOC
 
 from kidsclf.places import Place
 from kidsclf.sky.split import PixelCounts
@@ -26,6 +25,8 @@ def coverage_order(counts: PixelCounts, enough: float) -> int:
 
 def write_coverage(path: Place, counts: PixelCounts, order: int) -> float:
     """Publish the pixels of an order that hold sources as a FITS MOC; return the sky's fraction."""
+    from mocpy import MOC  # noqa: PLC0415  (heavy; only the products need it)
+
     pixels = counts.coarsened(order).pixels
     covered = MOC.from_healpix_cells(
         pixels.astype(np.uint64), np.full(len(pixels), order, np.uint8), max_depth=order

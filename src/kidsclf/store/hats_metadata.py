@@ -1,4 +1,8 @@
-"""What stands in a HATS catalogue beside its partitions: who holds what, and where on the sky."""
+"""What stands in a HATS catalogue beside its partitions: who holds what, and where on the sky.
+
+The library ``hats`` takes as long to import as all else that a worker needs, so it is imported by
+the functions that write with it.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,9 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hats.catalog import PartitionInfo, TableProperties
-from hats.io import file_io, paths, skymap
-from hats.pixel_math import HealpixPixel
 from numpy.typing import NDArray
 
 from kidsclf.errors import StoreError
@@ -112,6 +113,10 @@ def write_metadata(
     footers : iterator of Footer
         Of these partitions, in their order.
     """
+    from hats.catalog import PartitionInfo, TableProperties  # noqa: PLC0415
+    from hats.io import file_io, paths, skymap  # noqa: PLC0415
+    from hats.pixel_math import HealpixPixel  # noqa: PLC0415
+
     pixels = [HealpixPixel(partition.order, partition.pixel) for partition, _ in partitions]
     PartitionInfo.from_healpix(pixels).write_to_file(paths.get_partition_info_pointer(root))
     histogram = skymap_of(_write_parquet_metadata(root, partitions, footers))
@@ -135,6 +140,8 @@ def _write_parquet_metadata(
     root: Place, partitions: Sequence[Held], footers: Iterator[Footer]
 ) -> PixelCounts:
     """Write ``_common_metadata``, and ``_metadata`` if it is not too large; add counts up."""
+    from hats.io import file_io, paths  # noqa: PLC0415
+
     kept: list[tuple[Partition, pq.FileMetaData]] = []
     schema = None
     small = len(partitions) <= _LARGEST_METADATA

@@ -5,15 +5,17 @@ Its own spatial index is left alone, whatever it is called: rows are placed by t
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import hats
 import pyarrow as pa
-from hats.catalog import Catalog, TableProperties
 from upath import UPath
 
 from kidsclf.errors import InputError, StoreError
 from kidsclf.schema import SPATIAL_INDEX
 from kidsclf.sky.partition import INDEX_ORDER, Partition
+
+if TYPE_CHECKING:
+    from hats.catalog import Catalog, TableProperties
 
 _MARKS = ("hats.properties", "properties", "collection.properties")
 _CATALOGUES = ("object", "source")
@@ -64,6 +66,8 @@ def open_hats_folder(folder: UPath) -> HatsFolder:
     InputError
         If they cannot be read, or if it is a margin, an index or another helper of one.
     """
+    import hats  # noqa: PLC0415  (heavy; only where such a catalogue is read)
+
     try:
         found = hats.read_hats(folder, read_moc=False)
         catalogue = getattr(found, "main_catalog", found)
@@ -91,14 +95,14 @@ def open_hats_folder(folder: UPath) -> HatsFolder:
     return HatsFolder(partitions, files, int(info.total_rows), _index_column(info))
 
 
-def _index_column(info: TableProperties) -> str:
+def _index_column(info: "TableProperties") -> str:
     """Name the spatial index; one of another name must say that it is of order 29."""
     column = str(info.healpix_column or SPATIAL_INDEX)
     silent = info.healpix_order is None and column == SPATIAL_INDEX
     return column if silent or info.healpix_order == INDEX_ORDER else ""
 
 
-def _placed_files(catalogue: Catalog) -> Iterator[tuple[Partition, UPath]]:
+def _placed_files(catalogue: "Catalog") -> Iterator[tuple[Partition, UPath]]:
     """List files in the order of the sky; a partition may be a folder of several."""
     paths = zip(catalogue.get_healpix_pixels(), catalogue.get_pixel_paths(), strict=True)
     found = [(Partition(int(pixel.order), int(pixel.pixel)), path) for pixel, path in paths]
