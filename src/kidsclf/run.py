@@ -2,32 +2,32 @@
 
 import argparse
 import logging
-import os
 import signal
 import sys
 import tempfile
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any
 
 import tomli_w
 
 from kidsclf import __version__
-from kidsclf.cluster.open import KINDS, check_kind, open_cluster, sky_link
-from kidsclf.commands import COMMANDS
-from kidsclf.config import Config, StoreSettings
-from kidsclf.config_file import load_config
+from kidsclf.cluster.open import check_kind, open_cluster, sky_link
+from kidsclf.commands import COMMANDS, Command
+from kidsclf.config import Config
 from kidsclf.errors import ConfigError, KidsclfError, StoreError
+from kidsclf.experiment_command import EXPERIMENT
+from kidsclf.opening import WATCHERS, add_run_arguments, read_configuration, worker_environment
 from kidsclf.pipeline.context import Context
 from kidsclf.pipeline.dry_run import foresee
 from kidsclf.pipeline.first_look import check_inputs
 from kidsclf.pipeline.forecast import forecast_lines
 from kidsclf.pipeline.full_disk import write_failures
-from kidsclf.pipeline.mapping import Engine, Watcher
+from kidsclf.pipeline.mapping import Engine
 from kidsclf.pipeline.plan import (
     STAGES,
     Stage,
@@ -37,7 +37,6 @@ from kidsclf.pipeline.plan import (
     memory_gib,
     run_stages,
 )
-from kidsclf.pipeline.progress import ProgressEvents, ProgressLine
 from kidsclf.pipeline.result_lines import result_lines
 from kidsclf.pipeline.scratch import scratch_folders
 from kidsclf.places import Place, files_below, impatient, is_local, place, remove_tree
@@ -54,7 +53,7 @@ _INTERRUPTED = 130
 _KILLED = 137
 _WITHOUT_A_WORD = "no word since: it was killed, its machine ended, or its disk took no more"
 _QUARANTINED = 7
-_WATCHERS: dict[str, Callable[[TextIO], Watcher]] = {"text": ProgressLine, "json": ProgressEvents}
+_COMMANDS: dict[str, Command] = {**COMMANDS, EXPERIMENT.name: EXPERIMENT}
 _FIRST_ANSWER_SECONDS = 10.0
 _WRITTEN = "# Written by kidsclf: the settings of the last run in this folder."
 
@@ -74,54 +73,19 @@ def build_parser() -> argparse.ArgumentParser:
             + ". Exit codes: 0 done, 2 configuration, 3 input files, 4 work directory, 5 cluster, "
             "6 plan does not fit, 7 done but for what is in quarantine, 1 other, 130 interrupted. "
             "Other commands: "
-            + "; ".join(
-                f"kidsclf {each.name} WORKDIR ({each.meaning})" for each in COMMANDS.values()
-            )
+            + "; ".join(f"kidsclf {each.name} ({each.meaning})" for each in _COMMANDS.values())
             + "."
         ),
     )
-    parser.add_argument(
-        "config",
-        nargs="?",
-        metavar="CONFIG",
-        help="TOML file; without it, that of --workdir",
-    )
-    parser.add_argument(
-        "--workdir",
-        default="kidsclf-run",
-        metavar="DIR",
-        help="where everything of this run lies: a folder or s3://BUCKET/NAME (default: "
-        "%(default)s)",
-    )
-    parser.add_argument(
-        "--cluster",
-        metavar="KIND",
-        help=f"{', '.join(KINDS)}, or a scheduler's address (tcp://host:8786); "
-        "overrides cluster.kind",
-    )
-    parser.add_argument("--workers", type=int, metavar="N", help="overrides cluster.workers")
+    add_run_arguments(parser)
     parser.add_argument(
         "--stages", metavar="A,B", help="only these stages, in the order of the journey"
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        dest="overrides",
-        help="change one setting, e.g. --set train.neural.epochs=20; repeat as needed",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done and stop")
     parser.add_argument(
         "--fresh",
         action="store_true",
         help="remove what kidsclf made in the work directory and begin anew",
-    )
-    parser.add_argument(
-        "--log-format",
-        choices=tuple(_WATCHERS),
-        default="text",
-        help="how progress is told on standard error: a line for people, or JSON lines",
     )
     parser.add_argument("--version", action="version", version=f"kidsclf {__version__}")
     return parser
@@ -131,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     logging.getLogger("distributed").setLevel(logging.ERROR)
     given = list(sys.argv[1:] if arguments is None else arguments)
-    command = COMMANDS.get(given[0]) if given else None
+    command = _COMMANDS.get(given[0]) if given else None
     with suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: in good order
     try:
@@ -152,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     started = time.monotonic()
-    config = _configuration(options)
+    config = read_configuration(options)
     stages = choose_stages(options.stages.split(",") if options.stages else None)
     survey = load_column_map(config.survey.preset)
     samples = {name: load_column_map(each.preset) for name, each in config.samples.items()}
@@ -175,11 +139,11 @@ def _run(options: argparse.Namespace) -> int:
             config.cluster,
             scratch=scratch,
             logs=logs,
-            environment=_worker_environment(config),
+            environment=worker_environment(config),
         ) as client,
     ):
         _prepare(work, config, fresh=options.fresh)
-        watcher = _WATCHERS[options.log_format](sys.stderr)
+        watcher = WATCHERS[options.log_format](sys.stderr)
         engine = Engine(client, work, watcher, config.run.on_bad_input)
         print(f"{engine.workers} workers ({config.cluster.kind}), dashboard {engine.dashboard}")
         print(f"map of the sky {sky_link(engine.dashboard)}", flush=True)
@@ -229,38 +193,6 @@ def _now() -> str:
 
 def _sentence(error: KidsclfError) -> str:
     return str(error) + "".join(f" ({note})" for note in getattr(error, "__notes__", []))
-
-
-def _configuration(options: argparse.Namespace) -> Config:
-    before = StoreSettings()  # until the configuration is read, the environment has to do
-    path = place(options.config or options.workdir, before)
-    path = path / "run.toml" if options.config is None else path
-    if options.config is None and not path.exists():
-        raise ConfigError(
-            f"no configuration was given and {path} is not there; give a TOML file, e.g. "
-            f"configs/demo.toml"
-        )
-    overrides = list(options.overrides)
-    if options.cluster is not None:
-        overrides.append(f'cluster.kind="{options.cluster}"')
-    if options.workers is not None:
-        overrides.append(f"cluster.workers={options.workers}")
-    return load_config(path, overrides)
-
-
-def _worker_environment(config: Config) -> dict[str, str]:
-    """Settings that libraries read from the environment when a worker starts.
-
-    On a GPU two of them share the card: Keras takes memory as it needs it (for TensorFlow, see
-    ``models/backend.py``) and CuPy's pool, which gives nothing back, at most half.
-    """
-    return {
-        "KERAS_BACKEND": config.infer.backend,
-        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-        "CUPY_GPU_MEMORY_LIMIT": "50%",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", ""),
-    }
 
 
 def _check_overwriting(

@@ -61,6 +61,33 @@ def has_image(stamps: Any) -> Any:
     return xp.all(xp.isfinite(stamps), axis=(1, 2, 3))
 
 
+def span_unit(stamps: Any) -> Any:
+    """Scale every stamp by itself, so that its pixels span 0 to 1.
+
+    What is left is its shape, and how its noise compares with its peak.
+
+    Parameters
+    ----------
+    stamps : float32 array (n, size, size)
+        Maggies; all-NaN where a source has no image, which stays so.
+
+    Returns
+    -------
+    float32 array (n, size, size)
+        (pixel - lowest) / (highest - lowest) of each stamp; 0 where all its pixels are equal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> span_unit(np.array([[[2.0, 4.0], [3.0, 2.0]]], np.float32)).tolist()
+    [[[0.0, 1.0], [0.5, 0.0]]]
+    """
+    xp = stamps.__array_namespace__()
+    lowest = xp.min(stamps, axis=(1, 2), keepdims=True)
+    span = xp.max(stamps, axis=(1, 2), keepdims=True) - lowest
+    return (stamps - lowest) / xp.where(span == 0, xp.ones_like(span), span)
+
+
 def pixel_noise(stamps: Any) -> Any:
     """Measure the noise of a pixel, which sets where the stretch of a network turns over.
 

@@ -23,7 +23,7 @@ P_MAX = "p_max"
 MAGNITUDE = "magnitude"
 ROLES = (NAME, RA, DEC, CLASS, P_MAX, MAGNITUDE)
 
-_USUAL = {
+USUAL_NAMES = {
     NAME: ("name", "id"),
     RA: ("ra", "raj2000", "ra_icrs"),
     DEC: ("dec", "dej2000", "decj2000", "de_icrs"),
@@ -72,7 +72,7 @@ def plan_catalogue(text: str, named: Mapping[str, str], settings: StoreSettings)
     InputError
         When there are no tables, or one is damaged.
     """
-    usual = dict(_USUAL)
+    usual = dict(USUAL_NAMES)
     root = place(text, settings)
     if (root / "run.toml").exists():
         work = WorkDirectory(root.resolve())
@@ -80,7 +80,7 @@ def plan_catalogue(text: str, named: Mapping[str, str], settings: StoreSettings)
         text = str(work.products / "catalog")
     paths = find_files([text], settings)
     present = column_names(paths[0])
-    columns = {role: _column(role, named, usual[role], present, text) for role in ROLES}
+    columns = {role: find_column(role, named, usual[role], present, text) for role in ROLES}
     raw = {
         "name": text,
         "identifier": {"columns": [columns[NAME]]} if columns[NAME] else {"from_rows": True},
@@ -95,7 +95,7 @@ def _product_magnitudes(path: Place) -> tuple[str, ...]:
     return tuple(column.name.lower() for column in read_columns(path) if column.unit == "mag")
 
 
-def _column(
+def find_column(
     role: str,
     named: Mapping[str, str],
     usual: tuple[str, ...],

@@ -78,14 +78,25 @@ def training_tasks(context: Context) -> list[Task]:
     if settings.pretrained is not None:
         folder = place(settings.pretrained, context.config.store)
         return [_adopting(context, name, folder) for name in settings.networks]
-    if stage_summary(context, "match").facts["asked"] != match_settings(context):
-        raise out_of_date("match")
+    require_matched(context)
     description = describe(context.config, context.bands, stamp_size(context))
     return [
         _fitting(context, name, fold, description)
         for name in settings.networks
         for fold in (*range(settings.folds), FINAL)
     ]
+
+
+def require_matched(context: Context) -> None:
+    """Make sure that labels were matched as today's settings ask.
+
+    Raises
+    ------
+    StoreError
+        When they were not, or otherwise.
+    """
+    if stage_summary(context, "match").facts["asked"] != match_settings(context):
+        raise out_of_date("match")
 
 
 def stamp_size(context: Context) -> int:
@@ -188,7 +199,7 @@ def describe(config: Config, bands: tuple[str, ...], size_px: int) -> InputDescr
     return InputDescription(bands, image_bands, size, config.train.classes)
 
 
-def _sample_fingerprint(context: Context, *, images: bool) -> str:
+def sample_fingerprint(context: Context, *, images: bool) -> str:
     """Hash what the training sample is made of: the partitions in which it has sources.
 
     So a network is not trained anew where the survey grows but its sample does not.
@@ -235,7 +246,7 @@ def _fitting(context: Context, name: str, fold: int, description: InputDescripti
     left_out = left_out_before(context, "train")
     made_from = fingerprint(
         code_fingerprint("train", "models", "features"),
-        _sample_fingerprint(context, images=entry.images),
+        sample_fingerprint(context, images=entry.images),
         settings.sample,
         settings_of(settings.trees if entry.family == "xgboost" else settings.neural),
         [settings.validation_fraction, settings.test_fraction, settings.folds, settings.threads],

@@ -5,7 +5,7 @@ sharp in print, searchable and small.
 """
 
 import re
-from io import StringIO
+from io import BytesIO, StringIO
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -30,6 +30,7 @@ _SPACE = re.compile(r"\n\s*")
 
 _RASTER_DPI = 130
 """Sharpness of what is not drawn as vectors: maps of many cells, pixels per inch."""
+_FILE_DPI = 150
 
 
 @house_style
@@ -50,6 +51,18 @@ def inline_svg(figure: Figure, identity: str) -> Markup:
     page = StringIO()
     figure.savefig(page, format="svg", dpi=_RASTER_DPI, metadata={"Date": None})
     return Markup(_adopt(page.getvalue(), identity))  # noqa: S704 (matplotlib escapes its texts)
+
+
+@house_style
+def figure_files(figure: Figure) -> dict[str, bytes]:
+    """Write a figure as files that stand by themselves, on white: ``svg`` and ``png``."""
+    files = {}
+    for form, nameless in (("svg", "Date"), ("png", "Software")):
+        page = BytesIO()
+        about = {nameless: None}
+        figure.savefig(page, format=form, dpi=_FILE_DPI, facecolor="white", metadata=about)
+        files[form] = page.getvalue()
+    return files
 
 
 def _adopt(svg: str, identity: str) -> str:

@@ -16,8 +16,8 @@ class WorkDirectory:
     def made(self) -> tuple[Place, ...]:
         """Everything that a run makes in the folder, and nothing that is the user's."""
         folders = ("catalog", "cutouts.zarr", "features", "samples", "models", "scores")
-        others = ("metrics", "products", "report", "receipts", "quarantine", "staging")
-        return tuple(self.root / name for name in (*folders, *others))
+        others = ("metrics", "products", "report", "experiments", "receipts", "quarantine")
+        return tuple(self.root / name for name in (*folders, *others, "staging"))
 
     @property
     def settings(self) -> Place:
@@ -100,6 +100,10 @@ class WorkDirectory:
     def fold_model(self, network: str, fold: int) -> Place:
         """A network trained without one fold."""
         return self.root / "models" / "folds" / f"{network}-{fold}"
+
+    def experiment(self, name: str) -> Place:
+        """Tables, figures and answers of one experiment."""
+        return self.root / "experiments" / name
 
     @property
     def all_scores(self) -> Place:

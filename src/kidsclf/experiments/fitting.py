@@ -1,0 +1,132 @@
+"""One task of an experiment: some labelled sources teach a network, others judge it."""
+
+import numpy as np
+import pyarrow as pa
+
+from kidsclf.config import Config
+from kidsclf.experiments.rows import choose_rows, split_for, why_not
+from kidsclf.experiments.scores import Judged
+from kidsclf.experiments.variants import Variant
+from kidsclf.features.images import span_unit
+from kidsclf.infer.score import score
+from kidsclf.models.backend import prepare_backend
+from kidsclf.models.description import InputDescription
+from kidsclf.models.table import network_entry
+from kidsclf.pipeline.inputs import LabelledSample, matrix, read_labelled
+from kidsclf.pipeline.mapping import Made
+from kidsclf.places import Place
+from kidsclf.schema import Inputs, LabelledInputs
+from kidsclf.store.layout import WorkDirectory
+from kidsclf.store.receipts import Receipt
+from kidsclf.store.tables import read_table, write_table
+from kidsclf.train.fit import fit_network
+
+REASON, TRAIN_ROWS, BEST_EPOCH = "reason", "train_rows", "best_epoch"
+"""Facts of a receipt: why there is no answer, and how the training went."""
+
+
+def fit_variant(
+    work: WorkDirectory,
+    path: Place,
+    name: str,
+    variant: Variant,
+    number: int,
+    seed: int,
+    draw_seed: int,
+    description: InputDescription,
+    config: Config,
+    reference_band: str | None,
+    left_out: frozenset[str],
+) -> Made:
+    """Train one network as a variant says and publish its answers for the test sources.
+
+    Parameters
+    ----------
+    path : Place
+        Of the table of answers, which is empty where there can be none.
+    name : str
+        Of the network.
+    number, seed, draw_seed : int
+        The seed's number, which chooses the split; of weights; of the draw of training sources.
+    description : InputDescription
+        What the network reads.
+    """
+    entry, settings = network_entry(name), config.train
+    if entry.family == "keras":
+        prepare_backend(config.infer.backend, settings.threads)
+    sample = read_labelled(work, settings.sample, description, left_out)
+    if variant.normalised:
+        sample = _normalised(sample)
+    labelled = sample.labelled
+    magnitude = _reference(labelled.inputs, reference_band)
+    split = split_for(sample.names, settings, number)
+    rows = choose_rows(split, magnitude, variant, draw_seed)
+    reason = why_not(rows, labelled.codes, labelled.classes, variant)
+    if reason:
+        nobody = rows.test[:0]
+        nothing = np.empty((0, len(labelled.classes)), np.float32)
+        write_table(path, _answers(sample, nobody, magnitude, nothing))
+        return Made(0, (path,), {REASON: reason})
+    fitted = fit_network(
+        entry,
+        description,
+        labelled.take(rows.train),
+        labelled.take(rows.validation),
+        settings,
+        seed=seed,
+    )
+    test = labelled.inputs.take(rows.test)
+    said = score(fitted.network, [test], batch_size=config.infer.batch_size)
+    write_table(path, _answers(sample, rows.test, magnitude, said.probabilities))
+    facts = {
+        REASON: "",
+        TRAIN_ROWS: len(rows.train),
+        BEST_EPOCH: int(fitted.scores["best_epoch"]),
+    }
+    return Made(len(rows.train) + len(rows.test), (path,), facts)
+
+
+def _normalised(sample: LabelledSample) -> LabelledSample:
+    """Scale every stamp by itself."""
+    labelled, inputs = sample.labelled, sample.labelled.inputs
+    images = {band: span_unit(stamps) for band, stamps in inputs.images.items()}
+    scaled = Inputs(inputs.magnitudes, inputs.errors, inputs.bands, images)
+    return LabelledSample(sample.names, LabelledInputs(scaled, labelled.codes, labelled.classes))
+
+
+def _reference(inputs: Inputs, band: str | None) -> np.ndarray:
+    return inputs.magnitudes[:, inputs.bands.index(band) if band else 0]
+
+
+def _answers(
+    sample: LabelledSample,
+    rows: np.ndarray,
+    magnitude: np.ndarray,
+    probabilities: np.ndarray,
+) -> pa.Table:
+    width = len(sample.labelled.classes)
+    return pa.table(
+        {
+            "name": pa.array(sample.names[rows], pa.string()),
+            "code": sample.labelled.codes[rows],
+            "magnitude": magnitude[rows],
+            "probabilities": pa.FixedSizeListArray.from_arrays(
+                pa.array(probabilities.reshape(-1)), width
+            ),
+        }
+    )
+
+
+def read_judged(path: Place, receipt: Receipt, name: str, variant: Variant, number: int) -> Judged:
+    """Read the answers that a task has left."""
+    table = read_table(path, ["code", "probabilities"])
+    said = matrix(table["probabilities"])
+    predicted = np.where(np.isfinite(said).all(axis=1), said.argmax(axis=1), -1)
+    return Judged(
+        variant.key,
+        name,
+        number,
+        int(receipt.facts[TRAIN_ROWS]),
+        table["code"].to_numpy(),
+        predicted.astype(np.int64),
+    )

@@ -1,0 +1,207 @@
+"""From the answers of many trainings to one table: each seed by itself, then mean and spread."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from kidsclf.experiments.published import ClassScores
+from kidsclf.reduce.metrics import count_cube, matrix_scores
+
+MEASURES = ("precision", "recall", "f1")
+
+SEEDS_SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("variant", "title", "network")),
+        *((name, pa.int64()) for name in ("seed", "train_rows", "test_rows")),
+        ("class", pa.string()),
+        ("support", pa.int64()),
+        *((name, pa.float64()) for name in (*MEASURES, "accuracy", "balanced_accuracy")),
+    ]
+)
+
+TABLE_SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("variant", "title", "network", "class")),
+        *((name, pa.int64()) for name in ("seeds", "train_rows", "test_rows", "support")),
+        *(
+            (f"{name}{suffix}", pa.float64())
+            for name in (*MEASURES, "accuracy", "balanced_accuracy")
+            for suffix in ("", "_std")
+        ),
+        *((f"published_{name}", pa.float64()) for name in MEASURES),
+        ("note", pa.string()),
+    ]
+)
+
+DIFFERENCE_SCHEMA = pa.schema(
+    [
+        ("network", pa.string()),
+        ("measure", pa.string()),
+        ("seeds", pa.int64()),
+        ("difference", pa.float64()),
+        ("difference_std", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table: what was asked, what the paper has, and why there may be no answer."""
+
+    variant: str
+    title: str
+    network: str
+    published: ClassScores
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The answers of one trained network for its test sources.
+
+    Attributes
+    ----------
+    variant, network : str
+    seed, train_rows : int
+    codes, predicted : int64 arrays (n,)
+        True and predicted class; -1 is no class.
+    """
+
+    variant: str
+    network: str
+    seed: int
+    train_rows: int
+    codes: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+
+
+def score_seeds(
+    judged: Iterable[Judged], lines: Sequence[Line], classes: tuple[str, ...]
+) -> pa.Table:
+    """Score each training by itself, one row a class (Feng §3.2); ``SEEDS_SCHEMA``."""
+    titles = {(line.variant, line.network): line.title for line in lines}
+    rows = [
+        {"title": titles[each.variant, each.network], **scores}
+        for each in judged
+        for scores in _of_one(each, classes)
+    ]
+    return pa.Table.from_pylist(rows, schema=SEEDS_SCHEMA)
+
+
+def _of_one(each: Judged, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    k = len(classes)
+    predicted = np.where(each.predicted < 0, k, each.predicted)
+    nowhere = np.zeros(len(each.codes), np.int64)
+    matrix = np.array(count_cube(nowhere, each.codes, predicted, (1, k)), np.int64)[0]
+    scores = matrix_scores(matrix)
+    return [
+        {
+            "variant": each.variant,
+            "network": each.network,
+            "seed": each.seed,
+            "train_rows": each.train_rows,
+            "test_rows": len(each.codes),
+            "class": name,
+            "support": int(scores.support[code]),
+            **{measure: float(getattr(scores, measure)[code]) for measure in MEASURES},
+            "accuracy": scores.accuracy,
+            "balanced_accuracy": scores.balanced_accuracy,
+        }
+        for code, name in enumerate(classes)
+    ]
+
+
+def summarise_seeds(seeds: pa.Table, lines: Sequence[Line], classes: tuple[str, ...]) -> pa.Table:
+    """Take mean and standard deviation over seeds, beside what is published; ``TABLE_SCHEMA``.
+
+    The deviation is that of a sample (n - 1), NaN for one seed. Numbers of sources are means,
+    rounded. A line without an answer keeps its note, and its numbers are NaN or 0.
+    """
+    found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for row in seeds.to_pylist():
+        found.setdefault((row["variant"], row["network"], row["class"]), []).append(row)
+    rows = [
+        _summary(line, name, found.get((line.variant, line.network, name), []))
+        for line in lines
+        for name in classes
+    ]
+    return pa.Table.from_pylist(rows, schema=TABLE_SCHEMA)
+
+
+def _summary(line: Line, name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    summary: dict[str, Any] = {
+        "variant": line.variant,
+        "title": line.title,
+        "network": line.network,
+        "class": name,
+        "seeds": len(rows),
+        "note": line.note,
+    }
+    for count in ("train_rows", "test_rows", "support"):
+        summary[count] = round(float(np.mean([row[count] for row in rows]))) if rows else 0
+    for measure in (*MEASURES, "accuracy", "balanced_accuracy"):
+        middle, spread = mean_and_spread([row[measure] for row in rows])
+        summary |= {measure: middle, f"{measure}_std": spread}
+    published = line.published.get(name, (float("nan"),) * len(MEASURES))
+    return summary | {
+        f"published_{measure}": value for measure, value in zip(MEASURES, published, strict=True)
+    }
+
+
+def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    """Give the mean and the standard deviation (n - 1) of numbers, leaving out NaN.
+
+    >>> mean_and_spread([0.9, 0.8, float("nan")])
+    (0.8500000000000001, 0.07071067811865474)
+    >>> mean_and_spread([0.9])
+    (0.9, nan)
+    """
+    known = [value for value in values if np.isfinite(value)]
+    middle = float(np.mean(known)) if known else float("nan")
+    return middle, float(np.std(known, ddof=1)) if len(known) > 1 else float("nan")
+
+
+def differences(seeds: pa.Table, variants: tuple[str, str]) -> pa.Table:
+    """Subtract one variant from another, seed by seed, and take mean and deviation.
+
+    Parameters
+    ----------
+    seeds : pyarrow.Table
+        ``SEEDS_SCHEMA``.
+    variants : pair of str
+        The second less the first.
+
+    Returns
+    -------
+    pyarrow.Table
+        ``DIFFERENCE_SCHEMA``: of the accuracy, and of the F1 score of each class.
+    """
+    values: dict[tuple[str, str], dict[int, dict[str, float]]] = {}
+    for row in seeds.to_pylist():
+        for measure, value in (("accuracy", row["accuracy"]), (f"F1 {row['class']}", row["f1"])):
+            by_seed = values.setdefault((row["network"], measure), {})
+            by_seed.setdefault(row["seed"], {})[row["variant"]] = value
+    rows = []
+    for (network, measure), by_seed in values.items():
+        pairs = [_pair(each, variants) for each in by_seed.values()]
+        apart = [second - first for first, second in pairs]
+        middle, spread = mean_and_spread(apart)
+        rows.append(
+            {
+                "network": network,
+                "measure": measure,
+                "seeds": int(np.isfinite(apart).sum()),
+                "difference": middle,
+                "difference_std": spread,
+            }
+        )
+    return pa.Table.from_pylist(rows, schema=DIFFERENCE_SCHEMA)
+
+
+def _pair(values: Mapping[str, float], variants: tuple[str, str]) -> tuple[float, float]:
+    missing = float("nan")
+    return values.get(variants[0], missing), values.get(variants[1], missing)

@@ -1,0 +1,312 @@
+"""Experiments that train: Tables 1 and 2, the size of the training sample, normalised stamps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import pyarrow as pa
+
+from kidsclf.errors import ConfigError, PlanError
+from kidsclf.experiments import published
+from kidsclf.experiments.fitting import REASON, fit_variant, read_judged
+from kidsclf.experiments.scores import (
+    Judged,
+    Line,
+    differences,
+    score_seeds,
+    summarise_seeds,
+)
+from kidsclf.experiments.variants import (
+    AS_MEASURED,
+    NORMALISED,
+    WHOLE,
+    Variant,
+    of_size,
+    of_split,
+)
+from kidsclf.models.description import InputDescription
+from kidsclf.models.table import NETWORKS, NetworkEntry, network_entry
+from kidsclf.pipeline.context import (
+    Context,
+    code_fingerprint,
+    left_out_before,
+    settings_of,
+    stage_summary,
+)
+from kidsclf.pipeline.mapping import Task
+from kidsclf.pipeline.train import describe, require_matched, sample_fingerprint, stamp_size
+from kidsclf.store.receipts import fingerprint
+
+_GIB = 1024.0**3
+_PROCESS_GIB = 0.9
+"""A worker with TensorFlow and a network that is being trained."""
+_CODE = tuple(f"experiments/{name}.py" for name in ("fitting", "rows", "variants"))
+"""What of this package decides the answers."""
+_COPIES = 3.0
+"""Of the labelled sample, while its partitions are joined and shared out."""
+
+
+class Rows(Protocol):
+    """Lists the rows of an experiment's table."""
+
+    def __call__(self, context: Context, networks: Sequence[str]) -> "list[Asked]":
+        """List them, for these networks or, without any, for those of the experiment."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One row: a network, how it is trained, and what is published of it."""
+
+    network: str
+    variant: Variant
+    published: published.ClassScores
+    title: str
+    note: str = ""
+    """Why it cannot be answered; empty where it can be tried."""
+
+    @property
+    def line(self) -> Line:
+        """The row as the table has it."""
+        return Line(self.variant.key, self.title, self.network, self.published, self.note)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The tables of an experiment."""
+
+    table: pa.Table
+    seeds: pa.Table
+    differences: pa.Table | None = None
+
+
+def table1_rows(context: Context, networks: Sequence[str]) -> list[Asked]:
+    """List Table 1; a network that is no row of it stands at the end, without a number beside."""
+    known = published.table1()
+    wanted = networks or [row.network for row in known]
+    rows = [
+        _whole(context, row.network, row.scores, row.title)
+        for row in known
+        if row.network in wanted
+    ]
+    others = [name for name in wanted if name not in {row.network for row in known}]
+    return rows + [_whole(context, name, {}, "") for name in others]
+
+
+def _whole(context: Context, network: str, scores: published.ClassScores, title: str) -> Asked:
+    note, shown = _why_not(context, network), title or network
+    if not note:
+        read = _reads(context, network_entry(network))
+        shown = f"{network} ({_inputs(read)})"
+    beside = f", Feng's {title}" if title and not note else ""
+    return Asked(network, WHOLE, scores, f"{shown}{beside}", note)
+
+
+def _inputs(read: InputDescription) -> str:
+    """Name what a network reads as the paper does.
+
+    >>> _inputs(InputDescription(tuple("ugri"), ("r",), 41, ("STAR", "QSO")))
+    'Img1+Pho4'
+    """
+    parts = [f"Img{len(read.image_bands)}"] if read.image_bands else []
+    return "+".join(parts + ([f"Pho{len(read.bands)}"] if read.bands else []))
+
+
+def table2_rows(context: Context, networks: Sequence[str]) -> list[Asked]:
+    """List the eight splits of Table 2, whose numbers are the MNN's."""
+    return [
+        Asked(
+            name,
+            variant,
+            row.scores,
+            f"{variant.title}, {name}",
+            _why_not(context, name, magnitudes=True),
+        )
+        for name in networks or context.config.train.networks
+        for row in published.table2()
+        for variant in (of_split(row.train, row.test),)
+    ]
+
+
+def size_rows(context: Context, networks: Sequence[str]) -> list[Asked]:
+    """List the sizes of Figure 13, and the whole training sample."""
+    variants = [*map(of_size, published.training_sizes()), WHOLE]
+    return [
+        Asked(name, variant, {}, f"{variant.title}, {name}", _why_not(context, name))
+        for name in networks or context.config.train.networks
+        for variant in variants
+    ]
+
+
+def normalised_rows(context: Context, networks: Sequence[str]) -> list[Asked]:
+    """List the networks of images, with stamps as they are and normalised (§5.1)."""
+    named = networks or [
+        name for name in context.config.train.networks if network_entry(name).images
+    ]
+    return [
+        Asked(name, variant, {}, f"{variant.title}, {name}", _why_not_images(context, name))
+        for name in named or ["mnn"]
+        for variant in (AS_MEASURED, NORMALISED)
+    ]
+
+
+def _why_not(context: Context, network: str, *, magnitudes: bool = False) -> str:
+    """Say why a network cannot be trained on this survey; an empty string if it can."""
+    if network not in {entry.name for entry in NETWORKS}:
+        return "this version has no such network"
+    if magnitudes and context.survey.reference_band is None:
+        return "the survey's column map names no reference_band"
+    try:
+        read = _reads(context, network_entry(network))
+    except ConfigError as error:
+        return str(error)
+    if network_entry(network).images and not read.image_bands:
+        return "it needs images, but survey.tiles is empty"
+    return ""
+
+
+def _why_not_images(context: Context, network: str) -> str:
+    if not network_entry(network).images:
+        return "it reads no stamps, so there is nothing to normalise"
+    return _why_not(context, network)
+
+
+def _reads(context: Context, entry: NetworkEntry) -> InputDescription:
+    """Say what of the survey's data a network reads."""
+    description = describe(context.config, context.bands, stamp_size(context))
+    return description if entry.images else description.without_images()
+
+
+def train_all(context: Context, experiment: str, asked: Sequence[Asked], seeds: int) -> Trained:
+    """Do what is not done of an experiment, and make its tables.
+
+    Raises
+    ------
+    PlanError
+        When the labelled sample does not fit into a worker.
+    """
+    tried = [row for row in asked if not row.note]
+    check_memory(context, tried)
+    tasks = [(row, number) for row in tried for number in range(seeds)]
+    planned = [_task(context, experiment, row, number) for row, number in tasks]
+    mapped = context.engine.map(planned)
+    judged: list[Judged] = []
+    notes: dict[tuple[str, str], str] = {}
+    for (row, number), receipt in zip(tasks, mapped.receipts, strict=True):
+        if receipt.facts[REASON]:
+            notes.setdefault((row.variant.key, row.network), str(receipt.facts[REASON]))
+            continue
+        path = context.work.root / next(iter(receipt.outputs))
+        judged.append(read_judged(path, receipt, row.network, row.variant, number))
+    lines = [
+        replace(row.line, note=row.note or notes.get((row.variant.key, row.network), ""))
+        for row in asked
+    ]
+    classes = context.config.train.classes
+    each = score_seeds(judged, lines, classes)
+    return Trained(summarise_seeds(each, lines, classes), each, _differences(asked, each))
+
+
+def _differences(asked: Sequence[Asked], each: pa.Table) -> pa.Table | None:
+    if NORMALISED not in {row.variant for row in asked}:
+        return None
+    return differences(each, (AS_MEASURED.key, NORMALISED.key))
+
+
+def require_labels(context: Context) -> None:
+    """Make sure that there are labels to learn from and to judge by.
+
+    Raises
+    ------
+    ConfigError
+        When there is no labelled sample, or none of it is left to judge.
+    StoreError
+        When labels were not matched, or with other settings.
+    """
+    settings = context.config.train
+    if settings.sample not in context.config.samples:
+        raise ConfigError(
+            f"train.sample = {settings.sample!r} is not among the samples "
+            f"({', '.join(context.config.samples) or 'there are none'}); add "
+            f"[samples.{settings.sample}]"
+        )
+    if not settings.test_fraction or not settings.validation_fraction:
+        raise ConfigError(
+            f"an experiment chooses epochs on a validation sample and judges on a test sample, but "
+            f"train.validation_fraction = {settings.validation_fraction} and train.test_fraction = "
+            f"{settings.test_fraction}; set both above 0"
+        )
+    require_matched(context)
+
+
+def memory_gib(context: Context, asked: Sequence[Asked]) -> float:
+    """Estimate what one task needs, GiB: it holds the whole labelled sample."""
+    sample = context.config.train.sample
+    rows = int(stage_summary(context, "match").facts["matched"][sample])
+    bands = {len(_reads(context, network_entry(row.network)).image_bands) for row in asked}
+    size = stamp_size(context) if max(bands, default=0) else 0
+    row_bytes = 4.0 * size**2 * max(bands, default=0) + 16.0 * (2 * len(context.bands) + 4)
+    return _PROCESS_GIB + _COPIES * rows * row_bytes / _GIB
+
+
+def check_memory(context: Context, asked: Sequence[Asked]) -> None:
+    """Hold what a task needs against a worker before any starts.
+
+    Raises
+    ------
+    PlanError
+        When it does not fit.
+    """
+    need, limit = memory_gib(context, asked), context.config.cluster.memory_gib_per_worker
+    if need > limit:
+        raise PlanError(
+            f"each task of an experiment holds the labelled sample and needs about {need:.1f} GiB, "
+            f"but a worker has {limit:.1f} GiB; raise cluster.memory_gib_per_worker, or name "
+            f"networks without images"
+        )
+
+
+def _task(context: Context, experiment: str, row: Asked, number: int) -> Task:
+    config, entry = context.config, network_entry(row.network)
+    settings = config.train
+    description = _reads(context, entry)
+    seed = _seed(context, row.network, number)
+    draw_seed = _seed(context, "draw", number)
+    left_out = left_out_before(context, "train")
+    made_from = fingerprint(
+        code_fingerprint("train", "models", "features", "infer", *_CODE),
+        sample_fingerprint(context, images=entry.images),
+        settings.sample,
+        settings_of(settings.trees if entry.family == "xgboost" else settings.neural),
+        [settings.validation_fraction, settings.test_fraction, settings.threads],
+        description.as_dict(),
+        str(row.variant),
+        [number, seed, draw_seed],
+        [config.infer.backend, config.infer.batch_size],
+        context.survey.reference_band,
+        sorted(left_out),
+    )
+    name = f"{row.variant.key}_{row.network}_{number}"
+    return Task(
+        f"experiment.{experiment}",
+        name,
+        made_from,
+        fit_variant,
+        (
+            context.work,
+            context.work.experiment(experiment) / "answers" / f"{name}.parquet",
+            row.network,
+            row.variant,
+            number,
+            seed,
+            draw_seed,
+            description,
+            config,
+            context.survey.reference_band,
+            left_out,
+        ),
+        essential=True,
+    )
+
+
+def _seed(context: Context, name: str, number: int) -> int:
+    return int(fingerprint(context.config.run.seed, "experiment", name, number)[:8], 16)
