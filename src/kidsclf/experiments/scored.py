@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from kidsclf.config import Config
+from kidsclf.errors import ConfigError
 from kidsclf.experiments import published
 from kidsclf.experiments.external import (
     ALL,
@@ -65,24 +66,34 @@ class OtherQuasars:
     fingerprint: str
 
 
-def require_scores(context: Context) -> None:
-    """Make sure that every source was scored as today's settings ask.
+def scored_networks(context: Context, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """Name the networks that are asked about, whose scores are those that today's settings ask for.
 
     Raises
     ------
+    ConfigError
+        When one is wanted that the run has not.
     StoreError
         When a stage up to ``infer`` is not finished, or was done otherwise.
     """
+    for name in wanted:
+        if name not in context.config.train.networks:
+            raise ConfigError(
+                f"scores of the network {name!r} were asked for, but this run has "
+                f"{', '.join(context.config.train.networks)}; name one of those"
+            )
     require_current(context, training_tasks(context))
-    for name in context.config.train.networks:
+    networks = wanted or context.config.train.networks
+    for name in networks:
         require_current(context, scoring_tasks(context, name))
+    return networks
 
 
-def threshold_table(context: Context) -> pa.Table:
-    """Tell what a threshold keeps of the test sample, for each network that scored it."""
+def threshold_table(context: Context, networks: tuple[str, ...]) -> pa.Table:
+    """Tell what a threshold keeps of the test sample, network by network."""
     asked = replace(questions_of(context), thresholds=CURVE)
     reduction, tables = thresholds(asked), []
-    for name in context.config.train.networks:
+    for name in networks:
         tasks = [
             _task(
                 context, "thresholds", name, partition, [asked.classes],
@@ -125,7 +136,9 @@ class External:
     agreement: pa.Table
 
 
-def external_tables(context: Context, other: OtherQuasars | None) -> External:
+def external_tables(
+    context: Context, networks: tuple[str, ...], other: OtherQuasars | None
+) -> External:
     """Tell what each network says of the samples of other surveys."""
     classes, values = context.config.train.classes, published.external()
     cuts = Cuts(values.redshift_cut, values.quasar_redshift)
@@ -137,7 +150,7 @@ def external_tables(context: Context, other: OtherQuasars | None) -> External:
         (QUASAR, ALL): {QUASAR: values.quasars_agree},
     }
     shares, redshifts, agreement = [], [], []
-    for name in context.config.train.networks:
+    for name in networks:
         tasks = [
             _task(
                 context, "external", name, partition,

@@ -14,7 +14,7 @@ from kidsclf.experiments.quasars import stage_positions
 from kidsclf.experiments.scored import (
     OtherQuasars,
     external_tables,
-    require_scores,
+    scored_networks,
     threshold_table,
     unanswered,
 )
@@ -134,9 +134,7 @@ def _table2_notes() -> list[str]:
 
 
 def _thresholds(context: Context, wish: Wish) -> Result:
-    del wish
-    require_scores(context)
-    table = threshold_table(context)
+    table = threshold_table(context, scored_networks(context, wish.networks))
     if not table.num_rows:
         sample = context.config.train.sample
         return Result(
@@ -150,7 +148,7 @@ def _thresholds(context: Context, wish: Wish) -> Result:
 
 
 def _external(context: Context, wish: Wish) -> Result:
-    require_scores(context)
+    networks = scored_networks(context, wish.networks)
     other, notes = None, []
     if wish.quasars is not None:
         path = context.work.experiment("external") / POSITIONS
@@ -159,7 +157,7 @@ def _external(context: Context, wish: Wish) -> Result:
         notes.append(
             f"other quasars: {rows:,} positions of {wish.quasars}, matched within 1 arcsec"
         )
-    found = external_tables(context, other)
+    found = external_tables(context, networks, other)
     notes += [
         f"{name}: sources of the training sample are not taken out of it; name it in "
         f"samples.{name}.exclude"
