@@ -13,6 +13,9 @@ INSTALLED := $(VENV)/.installed
 # -qq keeps pip's errors and drops its notices, e.g. about index settings of the machine
 PIP_INSTALL := $(BIN)/python -m pip install -qq --no-input --progress-bar off
 
+# A test holds deploy/kubernetes against its schema, which needs nothing of what it depends on
+OPERATOR := dask-kubernetes==2026.3.0
+
 DEMO_SURVEY := runs/demo_survey
 DEMO_RUN := runs/demo
 MOCK_SOURCES := $(wildcard src/kidsclf/mock/*.py src/kidsclf/mock/*.npz)
@@ -78,6 +81,7 @@ $(DEMO_SURVEY)/survey.json: $(MOCK_SOURCES) | $(INSTALLED)
 $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "== environment: installing kidsclf and its dependencies into $(VENV) (one to five minutes)"
 	@$(PIP_INSTALL) -c constraints.txt -e '.[dev]'
+	@$(PIP_INSTALL) --no-deps $(OPERATOR)
 	@touch $@
 	@echo "== environment: ready"
 

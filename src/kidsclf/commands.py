@@ -14,7 +14,7 @@ from kidsclf.pipeline.compared_rows import parse_columns, plan_catalogue
 from kidsclf.pipeline.comparison import told
 from kidsclf.pipeline.full_disk import write_failures
 from kidsclf.pipeline.progress import duration
-from kidsclf.pipeline.query import answer, cone_of, radius_deg
+from kidsclf.pipeline.query import answer, cone_of, flags_of, radius_deg
 from kidsclf.pipeline.query_partition import Question
 from kidsclf.pipeline.status import RunStatus, status_of
 from kidsclf.places import Place, is_local, place
@@ -134,6 +134,10 @@ def _add_query(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--class", dest="class_name", metavar="CLASS", help="most probable class")
     parser.add_argument("--pmin", type=float, metavar="P", help="least p_max")
+    parser.add_argument("--flags", metavar="A,B", help="all of which are set")
+    parser.add_argument(
+        "--without-flags", metavar="A,B", help="none of which is set; 'any': no flag at all"
+    )
     parser.add_argument("--columns", metavar="A,B", help="of the answer; by default all")
     parser.add_argument("--format", choices=tuple(SUFFIXES), help="by default by FILE's ending")
     parser.add_argument("--output", required=True, metavar="FILE", help="local or s3://")
@@ -144,7 +148,14 @@ def _query(options: argparse.Namespace) -> int:
     if options.columns is not None:
         columns = tuple(name.strip() for name in options.columns.split(","))
     cone = None if options.cone is None else cone_of(*options.cone)
-    question = Question(cone, options.class_name, options.pmin, columns)
+    question = Question(
+        cone,
+        options.class_name,
+        options.pmin,
+        flags_of("--flags", options.flags),
+        flags_of("--without-flags", options.without_flags),
+        columns,
+    )
     output = place(options.output, _store(options))
     form = options.format or _format_of(options.output)
     _check_new(output)

@@ -6,7 +6,7 @@ file are read from that file's folder; those given with ``--set`` from the curre
 
 import difflib
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -16,6 +16,9 @@ from upath import UPath
 from kidsclf.config import Config
 from kidsclf.errors import ConfigError
 
+Location = tuple[int | str, ...]
+"""Keys that lead to a setting, from the outermost."""
+
 _PATH_KEYS = (
     ("store", "scratch"),
     ("survey", "catalogue"),
@@ -24,8 +27,17 @@ _PATH_KEYS = (
 )
 
 
-def load_config(path: Path | UPath, overrides: Sequence[str] = ()) -> Config:
+def load_config(
+    path: Path | UPath, overrides: Sequence[str] = (), overriding: str = "the command line"
+) -> Config:
     """Read a TOML file and apply ``section.key=value`` overrides.
+
+    Parameters
+    ----------
+    path : Path
+    overrides : sequence of str
+    overriding : str
+        What gave them, for complaints.
 
     Raises
     ------
@@ -47,7 +59,10 @@ def load_config(path: Path | UPath, overrides: Sequence[str] = ()) -> Config:
     for text in overrides:
         _set(changes, *_parse_override(text))
     _anchor_paths(changes, Path.cwd())
-    return build_config(_merge(raw, changes), source=str(path))
+    return _checked(
+        _merge(raw, changes),
+        lambda location: overriding if _comes_from(changes, raw, location) else str(path),
+    )
 
 
 def build_config(raw: Mapping[str, Any], source: str = "the configuration") -> Config:
@@ -58,10 +73,14 @@ def build_config(raw: Mapping[str, Any], source: str = "the configuration") -> C
     ConfigError
         On the first setting that does not fit.
     """
+    return _checked(raw, lambda _: source)
+
+
+def _checked(raw: Mapping[str, Any], source_of: Callable[[Location], str]) -> Config:
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(_explain(error, source)) from error
+        raise ConfigError(_explain(error, source_of)) from error
     _check_cutouts(config)
     _check_samples(config)
     return config
@@ -142,6 +161,23 @@ def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
+def _comes_from(changes: Mapping[str, Any], below: Mapping[str, Any], location: Location) -> bool:
+    """Say whether a setting, or the section that lacks it, stands in the changes alone."""
+    given, kept = _followed(changes, location), _followed(below, location)
+    return given > kept or given == len(location) > 0
+
+
+def _followed(tree: Any, location: Location) -> int:
+    """Count how many steps of a location lead into a tree; a value has all that are left."""
+    for steps, part in enumerate(location):
+        if not isinstance(tree, Mapping):
+            return len(location)
+        if part not in tree:
+            return steps
+        tree = tree[part]
+    return len(location)
+
+
 def _anchor_paths(raw: dict[str, Any], folder: Path | UPath) -> None:
     """Make path settings absolute; a lone string stands for a list of one."""
     for section, key in _PATH_KEYS:
@@ -173,10 +209,11 @@ def _anchored(value: Any, folder: Path | UPath, *, one: bool) -> Any:
     return value
 
 
-def _explain(error: ValidationError, source: str) -> str:
+def _explain(error: ValidationError, source_of: Callable[[Location], str]) -> str:
     """Put the first complaint in a sentence; a misspelt key comes before what it left missing."""
     found = error.errors()
     first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
+    source = source_of(first["loc"])
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"{source} asks for {where}, which is not a setting; {_advice(first['loc'])}"
@@ -190,7 +227,7 @@ def _explain(error: ValidationError, source: str) -> str:
     return f"{source} sets {where} = {value}: {reason}; correct that value"
 
 
-def _advice(loc: tuple[int | str, ...]) -> str:
+def _advice(loc: Location) -> str:
     """Name the settings that may have been meant: in that section, or of that name elsewhere."""
     key, section = str(loc[-1]), ".".join(str(part) for part in loc[:-1])
     known = _known_keys(loc[:-1])
@@ -219,7 +256,7 @@ def _setting_paths(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from _setting_paths(kind, f"{path}.")
 
 
-def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
+def _known_keys(loc: Location) -> list[str]:
     """List the keys of the section at ``loc``."""
     section: Any = Config
     for part in loc:

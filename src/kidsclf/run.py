@@ -42,7 +42,7 @@ from kidsclf.pipeline.scratch import scratch_folders
 from kidsclf.places import Place, files_below, impatient, is_local, place, remove_tree
 from kidsclf.store.failure import Failure, write_failure
 from kidsclf.store.layout import WorkDirectory
-from kidsclf.store.lock import locked
+from kidsclf.store.lock import LEASE, locked
 from kidsclf.store.publish import remove_unfinished
 from kidsclf.store.quarantine import read_quarantine
 from kidsclf.store.tables import write_text
@@ -253,9 +253,11 @@ def _check_work_directory(work: WorkDirectory, options: argparse.Namespace) -> N
 
 def _is_foreign(work: WorkDirectory) -> bool:
     """Say whether a folder holds something, but no run of ours."""
-    if is_local(work.root):
-        return work.root.exists() and any(work.root.iterdir()) and not _is_ours(work.settings)
-    return bool(files_below(work.root)) and not _is_ours(work.settings)
+    if not is_local(work.root):
+        held = any(path.name != LEASE for path in files_below(work.root))
+    else:
+        held = work.root.exists() and any(path.name != LEASE for path in work.root.iterdir())
+    return held and not _is_ours(work.settings)
 
 
 def _try_to_write(root: Place) -> None:

@@ -248,7 +248,7 @@ def open_session(
         )
     overrides = [f'cluster.kind="{cluster}"']
     overrides += [f"cluster.workers={workers}"] if workers is not None else []
-    config = load_config(work.settings, overrides)
+    config = load_config(work.settings, overrides, "open_session")
     closing = ExitStack()
     client = closing.enter_context(_client(config, work))
     session = Session(work, config, client)

@@ -140,6 +140,7 @@ def test_what_cannot_be_compared_is_refused(two, tmp_path, capsys):
         ([a, b], 2, "the column class or label of"),
         ([a, b, "--columns-b", "colour=TYPE"], 2, "not of the form ROLE=COLUMN"),
         ([a, b, "--columns-b", "class=KIND"], 2, "the column kind of"),
+        ([a, a, "--columns-a", "class=p_max"], 2, "as its class, but it holds numbers such as 0."),
         ([a, a, "--radius", "5arcmin"], 2, "matched within 300 arcsec"),
         ([a, str(tmp_path / "none.fits")], 3, "none is there"),
     ):

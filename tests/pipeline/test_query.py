@@ -19,6 +19,7 @@ from kidsclf.pipeline import query, query_partition
 from kidsclf.pipeline.query import answer, cone_of, radius_deg
 from kidsclf.pipeline.query_partition import Question
 from kidsclf.run import main
+from kidsclf.schema import ScoreFlag
 from kidsclf.sky.cone import Cone
 from kidsclf.sky.margin import within
 from kidsclf.sky.partition import spatial_index
@@ -95,6 +96,24 @@ def test_class_probability_and_columns_are_as_asked(finished_run, whole, tmp_pat
     assert 0 < len(chosen) < len(rows)
 
 
+@pytest.mark.parametrize(
+    ("options", "bits"),
+    [
+        (["--flags", "extrapolated"], (1, 0)),
+        (["--flags", "EXTRAPOLATED", "--without-flags", "missing_band, TRAINED_ON"], (1, 96)),
+        (["--without-flags", "any"], (0, sum(ScoreFlag))),
+    ],
+)
+def test_flags_are_as_asked(finished_run, whole, tmp_path, options, bits):
+    output = tmp_path / "a.parquet"
+    asked_for = ["query", str(finished_run), *options, "--columns", "name,flags"]
+    assert main([*asked_for, "--output", str(output)]) == 0
+    flags, (set_bits, unset_bits) = whole["flags"].to_numpy(), bits
+    chosen = ((flags & set_bits) == set_bits) & ((flags & unset_bits) == 0)
+    assert pq.read_table(output)["flags"].to_pylist() == flags[chosen].tolist()
+    assert 0 < chosen.sum() < len(flags)
+
+
 def test_only_partitions_concerned_are_opened(finished_run, tmp_path, monkeypatch):
     """All others may even be unreadable; and files that are opened are counted."""
     work = tmp_path / "work"
@@ -167,6 +186,8 @@ def test_a_catalogue_in_an_object_store_gives_the_same_answer(
         (["--columns", "name,colour"], "--columns asks for colour"),
         (["--class", "NOVA"], "the classes are STAR, QSO, GALAXY"),
         (["--class", "STAR_CALIBRATED"], "the classes are STAR, QSO, GALAXY"),
+        (["--flags", "BLURRED"], "'BLURRED' is no flag; name some of EXTRAPOLATED, CUTOUT_EDGE"),
+        (["--flags", "TRAINED_ON", "--without-flags", "any"], "has it and lacks it"),
         (["--pmin", "1.5"], "lies between 0 and 1"),
         (["--pmin", "nan"], "lies between 0 and 1"),
         (["--output", "answer.txt"], "its ending is none of"),

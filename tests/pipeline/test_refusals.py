@@ -1,9 +1,7 @@
 """What the command refuses: in one sentence that helps, and without harm to what is there."""
 
-import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from astropy.io import fits
 from astropy.table import Table
 from work_directories import COMMAND, science_of
 
+import kidsclf.cluster.open
 from kidsclf import run
 from kidsclf.pipeline.plan import STAGES
 from kidsclf.surveys.map_files import load_column_map
@@ -129,14 +128,23 @@ trees = {{ trees = 3, depth = 2 }}
         (["survey.catalogue=[]"], 2, ["survey.catalogue"]),
         (["survey.tiles=tiles/*.fits"], 3, ["tiles/*.fits", "pattern"]),
         (["samples.sdss.tables=labels.fits"], 3, ["labels.fits"]),
-        (["ingest.max_row=5"], 2, ["ingest.max_row", "did you mean ingest.max_rows?"]),
+        (
+            ["ingest.max_row=5"],
+            2,
+            ["the command line asks for ingest.max_row,", "did you mean ingest.max_rows?"],
+        ),
         (["train.epochs=5"], 2, ["train.epochs", "did you mean train.neural.epochs?"]),
         (["max_rows=5"], 2, ["max_rows", "ingest.max_rows"]),
         (["surveys.preset=x"], 2, ["surveys", "did you mean survey?"]),
         (["samples.sdss.tabels=x"], 2, ["tabels", "samples.sdss.tables"]),
         (["cluster.nonsense=1"], 2, ["cluster.nonsense", "workers"]),
         (["ingest.max_rows=many"], 2, ["ingest.max_rows", "many", "integer"]),
-        (["ingest.max_rows=0"], 2, ["ingest.max_rows", "greater than 0"]),
+        (
+            ["ingest.max_rows=0"],
+            2,
+            ["the command line sets ingest.max_rows = 0", "greater than 0"],
+        ),
+        (["samples.more.radius_arcsec=1"], 2, ["the command line lacks samples.more.preset"]),
         (["train.trees=7"], 2, ["train.trees", "train.trees.depth"]),
         (["cutouts.encoding=int8"], 2, ["cutouts.encoding", "int8", "int16"]),
         (["train.networks=['../../x']"], 2, ["train.networks", "../../x"]),
@@ -184,7 +192,13 @@ def test_a_setting_is_refused_before_anything_starts(
         (["--workdir", "empty"], 2, ["empty/run.toml", "configs/demo.toml"]),
         (["good.toml", "--stages", "ingets"], 2, ["ingets", "ingest, cutouts, features, match"]),
         (["good.toml", "--cluster", "nonsense"], 5, ["nonsense", "local, cuda, slurm", "tcp://"]),
-        (["good.toml", "--workers", "0"], 2, ["cluster.workers", "greater than 0"]),
+        (
+            ["good.toml", "--workers", "0"],
+            2,
+            ["the command line sets cluster.workers = 0", "greater than 0"],
+        ),
+        (["wrong.toml", "--workers", "1"], 2, ["wrong.toml sets run.seed = -1"]),
+        (["wrong.toml", "--set", "run.seed=2"], 2, ["wrong.toml lacks survey.preset"]),
         (["good.toml", "--workdir", "good.toml/work"], 2, ["good.toml/work", "choose another"]),
         (["good.toml", "--workdir", "mine", "--fresh"], 2, ["--fresh", "mine", "run.toml"]),
     ],
@@ -197,6 +211,7 @@ def test_a_command_line_is_refused_before_anything_starts(
     Path("broken.toml").write_text("[survey\n")
     good = (small_survey / "run.toml").read_text()
     Path("good.toml").write_text(good.replace("catalogue-", f"{small_survey}/catalogue-"))
+    Path("wrong.toml").write_text("[run]\nseed = -1\n[survey]\ncatalogue = 'x.fits'\n")
     Path("mine").mkdir()
     Path("mine/thesis.tex").write_text("precious")
     answer = refused(*arguments)
@@ -204,7 +219,9 @@ def test_a_command_line_is_refused_before_anything_starts(
     for word in words:
         assert word in answer.sentence
     assert Path("mine/thesis.tex").read_text() == "precious"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.toml", "good.toml", "mine"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("broken.toml", "good.toml", "mine", "wrong.toml")
+    ]
 
 
 def test_pretrained_networks_of_other_bands_are_refused(
@@ -242,7 +259,13 @@ def test_help_version_and_dry_run_write_nothing(small_survey, capsys, no_cluster
 # Clusters that cannot be had ---------------------------------------------------------------------
 
 
-def test_an_address_where_nobody_answers(small_survey, refused, tmp_path):
+@pytest.fixture
+def impatient(monkeypatch) -> None:
+    """Wait for an answer for a second only."""
+    monkeypatch.setattr(kidsclf.cluster.open, "_CONNECT_SECONDS", 1.0)
+
+
+def test_an_address_where_nobody_answers(small_survey, refused, impatient, tmp_path):
     work = tmp_path / "work"
     answer = refused(small_survey / "run.toml", "--workdir", work, "--cluster", NOWHERE)
     assert answer.code == 5
@@ -251,7 +274,9 @@ def test_an_address_where_nobody_answers(small_survey, refused, tmp_path):
     assert not work.exists()
 
 
-def test_a_fresh_start_that_fails_keeps_the_old_run(small_survey, finished_run, refused, tmp_path):
+def test_a_fresh_start_that_fails_keeps_the_old_run(
+    small_survey, finished_run, refused, impatient, tmp_path
+):
     work = tmp_path / "work"
     shutil.copytree(finished_run, work)
     before = {path: path.read_bytes() for path in work.rglob("*") if path.is_file()}
@@ -502,32 +527,6 @@ def test_nothing_but_progress_and_the_sentence_is_said(small_survey, command, tm
     assert "catalogue-1.parquet" in sentence
     assert [line.split()[0] for line in progress] == ["ingest.read"]
     assert not (tmp_path / "work/scratch").exists()
-
-
-@pytest.mark.faults
-def test_an_interrupted_run_says_so_and_goes_on(small_survey, finished_run, command, tmp_path):
-    work = tmp_path / "work"
-    asked = (small_survey / "run.toml", "--workdir", work, "--set", "cluster.dashboard_port=0")
-    process = subprocess.Popen(
-        [*COMMAND, *map(str, asked)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while not list((work / "receipts/match").glob("[!.]*.json")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert err.rstrip().endswith("kidsclf: interrupted; the same command goes on from here")
-    assert "Traceback" not in err
-    assert not (work / "scratch").exists()
-    done = command(*asked)
-    assert done.code == 0, done.err
-    assert "finished before" in done.err
-    assert science_of(work) == science_of(finished_run)
 
 
 def peak_memory_mb(folder: Path, workers: str, work: Path) -> float:

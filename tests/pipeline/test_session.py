@@ -1,7 +1,11 @@
 """A finished run in Python: tables, stamps and a function of one's own on real workers."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow.dataset as ds
 import pytest
 import zarr
@@ -113,10 +117,30 @@ def test_no_run_no_session(tmp_path):
         open_session(tmp_path)
 
 
-def test_a_session_of_its_own_ends_its_workers(image_run):
-    import psutil
+SCRIPT = """
+import os, sys
+import kidsclf
 
-    with open_session(image_run, workers=1) as opened:
-        info = opened.client.run(lambda: __import__("os").getpid())
-        assert len(info) == 1
-    assert not psutil.pid_exists(next(iter(info.values())))
+def count(sources, stamps):
+    return len(sources)
+
+session = kidsclf.open_session(sys.argv[1], workers=1)
+print(sum(session.map_partitions(count)))
+print(*session.client.run(os.getpid).values())
+session.close()
+"""
+
+
+def test_a_script_without_a_guard_has_a_session_that_ends_its_workers(image_run, table, tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py", image_run],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows, worker = map(int, done.stdout.split())
+    assert rows == len(table)
+    assert not psutil.pid_exists(worker)

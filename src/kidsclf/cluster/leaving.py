@@ -15,6 +15,7 @@ import signal
 import time
 from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 import psutil
 from distributed import Nanny, NannyPlugin, Status, Worker, WorkerPlugin
@@ -59,27 +60,41 @@ def _age_of_job() -> float:
 
 
 class PassesTheWordOn(NannyPlugin):  # type: ignore[misc]
-    """A nanny leaves it to its worker to end; the nanny itself ends when the worker has."""
+    """Nannies leave it to their workers to end; a nanny itself ends when its worker has.
+
+    Several may share a process (``dask worker --nworkers``, ``dask cuda worker``), which has one
+    handler of the signal: it tells the workers of all.
+    """
 
     name = "kidsclf-leaving-nanny"
 
     def setup(self, nanny: Nanny) -> None:
         """Take the place of Dask's own handler, which would kill the worker."""
-        with suppress(ValueError):  # in the client's process, where nannies live in a thread
-            before = signal.getsignal(signal.SIGTERM)
-            signal.signal(
-                signal.SIGTERM, lambda number, frame: _pass_on(nanny, before, number, frame)
-            )
+        first = not _NANNIES
+        _NANNIES.add(nanny)
+        if first:
+            with suppress(ValueError):  # in the client's process, where nannies live in a thread
+                before = signal.getsignal(signal.SIGTERM)
+                signal.signal(signal.SIGTERM, lambda number, frame: _pass_on(before, number, frame))
 
 
-def _pass_on(nanny: Nanny, before: Any, number: int, frame: Any) -> None:
-    process = nanny.process.pid if nanny.process is not None else None
-    if process is None or nanny.status != Status.running:
-        if callable(before):
-            before(number, frame)
-        return
+_NANNIES: WeakSet[Nanny] = WeakSet()
+"""Those of this process."""
+
+
+def _pass_on(before: Any, number: int, frame: Any) -> None:
+    told = [nanny for nanny in tuple(_NANNIES) if _tell_worker(nanny)]
+    if not told and callable(before):
+        before(number, frame)
+
+
+def _tell_worker(nanny: Nanny) -> bool:
+    """Pass the signal on; False where there is no worker that runs."""
+    if nanny.process is None or nanny.process.pid is None or nanny.status != Status.running:
+        return False
     with suppress(ProcessLookupError):
-        os.kill(process, signal.SIGTERM)
+        os.kill(nanny.process.pid, signal.SIGTERM)
+    return True
 
 
 def _begin_to_leave(worker: Worker, reason: str) -> None:

@@ -2,6 +2,9 @@
 
 import importlib
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import spawn
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,33 @@ from distributed import LocalCluster
 from kidsclf.cluster.security import LOOPBACK, dashboard_address
 from kidsclf.config import ClusterSettings
 from kidsclf.errors import ClusterError
+
+WORKER_PROCESS = "Dask Worker process"
+"""How Dask's nannies name the processes of their workers."""
+
+
+@contextmanager
+def workers_without_main() -> Iterator[None]:
+    """Keep workers from importing the program that opens the cluster.
+
+    Python does that in processes that it spawns. A script without a ``__main__`` guard would then
+    open clusters within clusters; and a worker needs nothing of it, as Dask sends functions of
+    ``__main__`` whole.
+    """
+    prepare = spawn.get_preparation_data
+
+    def prepared(name: str) -> dict[str, object]:
+        data = prepare(name)
+        if name.startswith(WORKER_PROCESS):
+            for key in ("init_main_from_name", "init_main_from_path"):
+                data.pop(key, None)
+        return data
+
+    spawn.get_preparation_data = prepared
+    try:
+        yield
+    finally:
+        spawn.get_preparation_data = prepare
 
 
 def local_cluster(settings: ClusterSettings, scratch: Path) -> Any:

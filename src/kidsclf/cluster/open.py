@@ -18,7 +18,12 @@ from distributed.comm.registry import get_backend
 
 from kidsclf import __version__
 from kidsclf.cluster.leaving import LeavesInGoodOrder, PassesTheWordOn
-from kidsclf.cluster.local import cuda_cluster, local_cluster
+from kidsclf.cluster.local import (
+    WORKER_PROCESS,
+    cuda_cluster,
+    local_cluster,
+    workers_without_main,
+)
 from kidsclf.cluster.security import DASHBOARD_OPTIONS
 from kidsclf.cluster.sky_map import SKY_PAGE, show_sky
 from kidsclf.cluster.slurm import await_first_job, lifetime_seconds, slurm_cluster
@@ -77,7 +82,7 @@ def open_cluster(
         no node can serve the request, no worker comes, or workers have another kidsclf.
     """
     check_kind(settings)
-    with dask.config.set(_options(settings, environment)):
+    with dask.config.set(_options(settings, environment)), workers_without_main():
         if "://" in settings.kind:
             with _connect(settings.kind) as client:
                 yield client
@@ -142,7 +147,7 @@ def _close(client: Client, cluster: Any) -> None:
         cluster.close(timeout=_CLOSE_SECONDS)
     except TimeoutError:
         for process in multiprocessing.active_children():
-            if process.name.startswith("Dask Worker process"):
+            if process.name.startswith(WORKER_PROCESS):
                 process.kill()
 
 

@@ -44,12 +44,15 @@ class Catalogue:
     ----------
     chunks : tuple of Chunk
     column_map : ColumnMap
+    class_name : str
+        Column of the class.
     p_max, magnitude : str or None
         Their columns; None where it has none.
     """
 
     chunks: tuple[Chunk, ...]
     column_map: ColumnMap
+    class_name: str
     p_max: str | None
     magnitude: str | None
 
@@ -88,7 +91,13 @@ def plan_catalogue(text: str, named: Mapping[str, str], settings: StoreSettings)
         "label": {"column": columns[CLASS]},
     }
     chunks = plan_chunks(paths, _CHUNK_ROWS)
-    return Catalogue(chunks, ColumnMap.model_validate(raw), columns[P_MAX], columns[MAGNITUDE])
+    return Catalogue(
+        chunks,
+        ColumnMap.model_validate(raw),
+        str(columns[CLASS]),
+        columns[P_MAX],
+        columns[MAGNITUDE],
+    )
 
 
 def _product_magnitudes(path: Place) -> tuple[str, ...]:
@@ -121,10 +130,17 @@ def read_rows(catalogue: Catalogue) -> Iterator[pa.Table]:
     pyarrow.Table
         The spatial index, ``name``, ``ra``, ``dec`` (degrees), ``class`` (text in capitals, empty
         where there is none), ``p_max`` and ``magnitude`` (float64, NaN where unknown).
+
+    Raises
+    ------
+    ConfigError
+        When the column of the class holds fractions.
     """
-    kept = tuple(name for name in (catalogue.p_max, catalogue.magnitude) if name is not None)
+    asked = (catalogue.class_name, catalogue.p_max, catalogue.magnitude)
+    kept = tuple(name for name in asked if name is not None)
     for chunk in catalogue.chunks:
         rows = read_chunk(chunk, catalogue.column_map, tuple(dict.fromkeys(kept)))
+        _check_class(rows, catalogue.class_name, chunk.label)
         rows = rows.filter(pa.array(np.isfinite(rows[RA].to_numpy() + rows[DEC].to_numpy())))
         yield pa.table(
             {
@@ -136,6 +152,20 @@ def read_rows(catalogue: Catalogue) -> Iterator[pa.Table]:
                 P_MAX: _numbers(rows, catalogue.p_max, chunk.label),
                 MAGNITUDE: _numbers(rows, catalogue.magnitude, chunk.label),
             }
+        )
+
+
+def _check_class(rows: pa.Table, column: str, where: str) -> None:
+    """Refuse fractions, such as a probability: each number would be a class of its own."""
+    values = rows[column]
+    if not pa.types.is_floating(values.type):
+        return
+    numbers = values.drop_null().to_numpy()
+    fractions = numbers[np.isfinite(numbers) & (numbers != np.rint(numbers))]
+    if len(fractions):
+        raise ConfigError(
+            f"column {column} of {where} was looked for as its class, but it holds numbers such as "
+            f"{fractions[0]:g}; name the right one: class=COLUMN"
         )
 
 

@@ -17,7 +17,7 @@ from kidsclf.errors import ConfigError, StoreError
 from kidsclf.pipeline.query_partition import Question, find_rows
 from kidsclf.pipeline.read_ahead import read_ahead
 from kidsclf.places import Place, is_local, open_parquet
-from kidsclf.schema import SPATIAL_INDEX, calibrated_column
+from kidsclf.schema import SPATIAL_INDEX, ScoreFlag, calibrated_column
 from kidsclf.sky.cone import Cone
 from kidsclf.sky.lookup import SkyIndex
 from kidsclf.sky.partition import Partition
@@ -94,6 +94,37 @@ def radius_deg(text: str) -> float:
     return size
 
 
+def flags_of(option: str, text: str | None) -> int:
+    """Add up the bits of named flags as they stand on a command line.
+
+    Parameters
+    ----------
+    option : str
+        Its name, for complaints.
+    text : str or None
+        Names of ``ScoreFlag`` in letters of either case, separated by commas, or ``any``.
+
+    Raises
+    ------
+    ConfigError
+        For a name that is none.
+
+    >>> flags_of("--flags", "extrapolated,TRAINED_ON"), flags_of("--flags", None)
+    (65, 0)
+    """
+    bits, known = 0, {flag.name or "": flag.value for flag in ScoreFlag}
+    for name in text.split(",") if text is not None else ():
+        if name.strip().lower() == "any":
+            return sum(known.values())
+        if name.strip().upper() not in known:
+            raise ConfigError(
+                f"{option} {text} was asked for, but {name!r} is no flag; name some of "
+                f"{', '.join(known)}, or any"
+            )
+        bits |= known[name.strip().upper()]
+    return bits
+
+
 def answer(work: WorkDirectory, question: Question, form: str, output: Place) -> Answer:
     """Write the sources that are asked for to a file, in the order of the sky.
 
@@ -161,6 +192,11 @@ def _columns(question: Question, whole: pa.Schema) -> tuple[str, ...]:
             f"--pmin {question.p_min:g} was asked for, but a probability lies between 0 and 1; "
             f"give one that does"
         )
+    if question.flags & question.without_flags:
+        raise ConfigError(
+            "--flags and --without-flags name the same flag, but no source has it and lacks it; "
+            "take it out of one of them"
+        )
     for name in question.columns or ():
         if name not in whole.names:
             raise ConfigError(
@@ -192,3 +228,7 @@ def _said(question: Question) -> Iterator[tuple[str, tuple[str | float, str]]]:
         yield "CLASS", (question.class_name, "class asked for")
     if question.p_min is not None:
         yield "PMIN", (question.p_min, "least p_max asked for")
+    if question.flags:
+        yield "FLAGS", (question.flags, "bits of flags that are set")
+    if question.without_flags:
+        yield "NOFLAGS", (question.without_flags, "bits of flags that are not set")

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kidsclf.errors import StoreError
-from kidsclf.pipeline.infer import CLASS, P_MAX
+from kidsclf.pipeline.infer import CLASS, FLAGS, P_MAX
 from kidsclf.places import open_parquet
 from kidsclf.schema import DEC, RA, SPATIAL_INDEX
 from kidsclf.sky.cone import Cone
@@ -29,6 +29,8 @@ class Question:
         Most probable class, in letters of either case; "" asks for unclassified sources.
     p_min : float or None
         Least ``p_max``.
+    flags, without_flags : int
+        Bits of ``ScoreFlag``, added up: all of the first are set, none of the others.
     columns : tuple of str or None
         Those of the answer, in their order; None: all but the spatial index.
     """
@@ -36,6 +38,8 @@ class Question:
     cone: Cone | None = None
     class_name: str | None = None
     p_min: float | None = None
+    flags: int = 0
+    without_flags: int = 0
     columns: tuple[str, ...] | None = None
 
 
@@ -81,6 +85,7 @@ def _deciding(question: Question) -> list[str]:
         DEC: question.cone,
         CLASS: question.class_name,
         P_MAX: question.p_min,
+        FLAGS: (question.flags | question.without_flags) or None,
     }
     return [name for name, what in asked.items() if what is not None]
 
@@ -130,4 +135,7 @@ def _chosen(rows: pa.Table, question: Question) -> NDArray[np.bool_]:
         chosen &= same.to_numpy()
     if question.p_min is not None:  # as float32: that is what the probability is
         chosen &= rows[P_MAX].to_numpy() >= np.float32(question.p_min)
+    decisive = question.flags | question.without_flags
+    if decisive:
+        chosen &= (rows[FLAGS].to_numpy() & decisive) == question.flags
     return chosen

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from kidsclf.config import Config
@@ -29,8 +29,6 @@ def scratch_folders(work: WorkDirectory, config: Config) -> Iterator[tuple[Path,
         raise
     finally:
         remove_tree(scratch)
-        with suppress(OSError):  # a run that never began leaves no empty folder
-            root.rmdir()
 
 
 def _beside(config: Config) -> Iterator[tuple[Path, Path]]:

@@ -1,15 +1,13 @@
 """A lease on a work directory in an object store, which knows no locks.
 
-The lease is one small object that is made only where none is, and renewed by a thread as long as
-the run lives. All times compared are the server's own. What it cannot do: hold back workers of a
-run that lost it, which may still end the task they are at.
+The lease is one small object that is made only where none is, and renewed as long as the run
+lives. All times compared are the server's own. What it cannot do: hold back workers of a run that
+lost it, which may still end the task they are at.
 """
 
 import json
 import os
-import signal
 import socket
-import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ import psutil
 from upath import UPath
 
 from kidsclf.errors import StoreError
+from kidsclf.store.holding import held
 
 NAME = ".lease.json"
 RENEWED_SECONDS = 30.0
@@ -53,34 +52,20 @@ def leased(root: UPath) -> Iterator[None]:
     StoreError
         When another run holds it, or has taken it over.
     """
-    lease = _Lease(root / NAME)
-    lease.take()
-    ended = threading.Event()
-    thread = threading.Thread(target=lease.keep, args=(ended,), name="lease", daemon=True)
-    thread.start()
-    try:
+    with held(_Lease(root / NAME), root):
         yield
-    except KeyboardInterrupt:
-        if lease.lost:
-            raise StoreError(lease.lost) from None
-        raise
-    finally:
-        ended.set()
-        thread.join()
-        lease.give_back()
 
 
 def is_leased(root: UPath) -> bool:
     """Say whether a run holds a lease."""
-    held = _Lease(root / NAME).found()
-    return held is not None and not held.is_dead
+    found = _Lease(root / NAME).found()
+    return found is not None and not found.is_dead
 
 
 class _Lease:
     def __init__(self, path: UPath) -> None:
         self._path = path
         self._etag = ""
-        self.lost = ""
         self._holder = {
             "token": uuid.uuid4().hex,
             "host": socket.gethostname(),
@@ -98,9 +83,9 @@ class _Lease:
             When another run holds it, or the object store cannot keep two runs apart.
         """
         if not self._put(None):
-            held = self.found()
-            if held is None or not held.is_dead or not self._put(held.etag):
-                raise StoreError(self._refusal(held))
+            found = self.found()
+            if found is None or not found.is_dead or not self._put(found.etag):
+                raise StoreError(self._refusal(found))
         if self._path.fs.write_if(self._path.path, b"{}", None) is not None:
             self._path.unlink(missing_ok=True)
             raise StoreError(
@@ -109,39 +94,31 @@ class _Lease:
                 f"store or a local --workdir"
             )
 
-    def keep(self, ended: threading.Event) -> None:
-        """Renew the lease until the run ends; without it, interrupt the run."""
-        while not ended.wait(RENEWED_SECONDS):
-            try:
-                renewed = self._put(self._etag)
-            except OSError as error:
-                reason = str(error)
-            else:
-                if renewed:
-                    continue
-                reason = "another run has taken it over"
-            self.lost = (
-                f"the work directory {self._path.parent} was held by this run, but its lease could "
-                f"not be renewed ({reason}); see that no other run works there, then give the same "
-                f"command again"
-            )
-            # A true signal: the main thread may be waiting for a lock.
-            signal.pthread_kill(_main_thread(), signal.SIGINT)
-            return
+    @property
+    def renewed_seconds(self) -> float:
+        """How long a run waits before it renews it again."""
+        return RENEWED_SECONDS
+
+    def renew(self) -> str:
+        """Show life; say why that is not possible, or nothing."""
+        try:
+            return "" if self._put(self._etag) else "another run has taken it over"
+        except OSError as error:
+            return str(error)
 
     def give_back(self) -> None:
         """Remove the lease if it is still ours."""
-        held = None if self.lost else self.found()
-        if held is not None and held.holder.get("token") == self._holder["token"]:
+        found = self.found()
+        if found is not None and found.holder.get("token") == self._holder["token"]:
             self._path.unlink(missing_ok=True)
 
     def _put(self, etag: str | None) -> bool:
         """Write the lease where this is there; a repeated request may meet its own success."""
         written = self._path.fs.write_if(self._path.path, json.dumps(self._holder).encode(), etag)
         if written is None:
-            held = self.found()
-            if held is not None and held.holder.get("token") == self._holder["token"]:
-                written = held.etag
+            found = self.found()
+            if found is not None and found.holder.get("token") == self._holder["token"]:
+                written = found.etag
         self._etag = written or self._etag
         return written is not None
 
@@ -153,22 +130,18 @@ class _Lease:
             return None
         return _Held(json.loads(content), etag, age)
 
-    def _refusal(self, held: _Held | None) -> str:
+    def _refusal(self, found: _Held | None) -> str:
         who = "another run has just taken it"
-        if held is not None:
-            holder = held.holder
+        if found is not None:
+            holder = found.holder
             who = (
                 f"process {holder['process']} on {holder['host']} holds it since "
-                f"{holder['since']} and showed life {held.age:.0f} s ago"
+                f"{holder['since']} and showed life {found.age:.0f} s ago"
             )
         return (
             f"the work directory {self._path.parent} was to be used, but {who}; wait for that run "
             f"to end (or {STALE_SECONDS:.0f} s, if it is dead), or give another --workdir"
         )
-
-
-def _main_thread() -> int:
-    return threading.main_thread().ident or 0
 
 
 def _lives(holder: Mapping[str, Any]) -> bool:

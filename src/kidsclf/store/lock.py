@@ -3,19 +3,26 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from kidsclf.errors import StoreError
 from kidsclf.places import Place, is_local
-from kidsclf.store.lease import is_leased, leased
+from kidsclf.store.folder_lease import FolderLease, seems_leased
+from kidsclf.store.holding import held
+from kidsclf.store.lease import NAME, is_leased, leased
+
+LEASE = NAME
+"""File that says whose run it is; one that was killed leaves it."""
 
 
 @contextmanager
 def locked(root: Place) -> Iterator[None]:
     """Hold a work directory for the time of a run.
 
-    On a local file system the folder itself is locked, so that no file has to be left in it, and
-    the lock ends with the process, however that ends. In an object store it is a lease.
+    In a folder it is a lock, which ends with the process however that ends, and beside it a lease,
+    as other machines may see the folder but not its lock. In an object store it is a lease. A
+    folder in which nothing was left is removed.
 
     Raises
     ------
@@ -41,8 +48,11 @@ def locked(root: Place) -> Iterator[None]:
             f"locks ({error.strerror}); give a --workdir on one that has flock"
         ) from error
     try:
-        yield
+        with held(FolderLease(Path(root)), root):
+            yield
     finally:
+        with suppress(OSError):  # it holds something
+            Path(root).rmdir()
         os.close(folder)
 
 
@@ -59,4 +69,4 @@ def is_held(root: Place) -> bool:
         return False
     finally:
         os.close(folder)
-    return False
+    return seems_leased(Path(root))
