@@ -8,7 +8,9 @@ import pytest
 
 from kidsclf.reduce.context import Context
 from kidsclf.reduce.luminosity import quasar_models
+from kidsclf.reduce.published import quasar_published
 from kidsclf.report import ReportTables, render_page
+from kidsclf.report.tables import select
 
 CLASSES = ("STAR", "QSO", "GALAXY")
 NETWORKS = ("mnn", "mlp", "xgboost")
@@ -156,6 +158,10 @@ def count_tables() -> tuple[pa.Table, pa.Table, pa.Table]:
                     "per_sq_deg": count / area,
                     "per_sq_deg_error": math.sqrt(count) / area,
                     "cumulative_per_sq_deg": cumulative,
+                    "cumulative_per_sq_deg_error": math.sqrt(cumulative / area),
+                    "probability_per_sq_deg": 0.93 * count / area,
+                    "probability_per_sq_deg_error": math.sqrt(0.93 * count) / area,
+                    "cumulative_probability_per_sq_deg": 0.93 * cumulative,
                 }
             )
         for p in np.arange(0.3, 1.0, 0.02).tolist():
@@ -166,6 +172,40 @@ def count_tables() -> tuple[pa.Table, pa.Table, pa.Table]:
                     | {"count": count}
                 )
     return pa.Table.from_pylist(by_r), pa.Table.from_pylist(by_p), pa.Table.from_pylist(quasars)
+
+
+def quasar_tables(counts: pa.Table) -> dict[str, pa.Table]:
+    """What goes with the counts: fields, corrected numbers, models, what is published."""
+    fields, corrected = [], []
+    for row in counts.to_pylist():
+        edges = {name: row[name] for name in ("network", "r_low", "r_high")}
+        for source, part in (("catalogue", 1.0), ("sdss", 0.6)):
+            found = {"count": round(part * row["count"]), "footprint_sq_deg": 38.4}
+            found |= {"field_sq_deg": 4.0, "fields": 100, "independent": 9.6}
+            for prefix in ("", "cumulative_"):
+                density = part * row[f"{prefix}per_sq_deg"]
+                found |= {f"{prefix}median": density, f"{prefix}poisson": math.sqrt(density / 4)}
+                found |= {f"{prefix}low": 0.9 * density, f"{prefix}high": 1.1 * density}
+                found[f"{prefix}mean_error"] = 0.03 * density
+            fields.append(edges | {"source": source} | found)
+        known = 16 <= row["r_low"] < 22
+        for cut in (0.0, 0.9):
+            values = {"purity": 0.9, "completeness": 0.8, "estimate": 0.9 * row["count"]}
+            values |= {n: 0.9 * row[n] for n in ("per_sq_deg", "cumulative_per_sq_deg")}
+            values |= {f"{n}_low": 0.8 * v for n, v in values.items()} | {
+                f"{n}_high": 1.2 * v for n, v in values.items()
+            }
+            if not known:
+                values = dict.fromkeys(values, math.nan)
+            found = {"p_min": cut, "labels": 50 * known, "count": row["count"]}
+            corrected.append(edges | found | values | {"why": "" if known else "no labels"})
+    tables = {
+        "quasar_fields": pa.Table.from_pylist(fields),
+        "quasar_corrected": pa.Table.from_pylist(corrected),
+        "quasar_models": quasar_models(Context(("QSO",), "sdss", (19.0, 20.0, 21.0, 22.0), ())),
+    }
+    own = [select(each, {"network": "mnn"}) for each in (counts, tables["quasar_fields"])]
+    return tables | {"quasar_published": quasar_published(*own, "sdss")}
 
 
 def colour_table() -> pa.Table:
@@ -360,7 +400,7 @@ def tables() -> ReportTables:
         class_counts=by_r,
         p_max=by_p,
         quasar_counts=quasars,
-        quasar_models=quasar_models(Context(("QSO",), "sdss", (19.0, 20.0, 21.0, 22.0), ())),
+        **quasar_tables(quasars),
         colour_colour=colour_table(),
         morphology=morphology_table(),
         history=history_table(),

@@ -2,14 +2,16 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from matplotlib.colors import to_hex
 
 from kidsclf.report.figures.accuracy import draw_confusion, draw_networks, draw_thresholds
 from kidsclf.report.figures.calibration import draw_reliability
 from kidsclf.report.figures.colours import draw_colour_colour
-from kidsclf.report.figures.counts import FENG_QUASARS, draw_counts, draw_quasar_counts
+from kidsclf.report.figures.counts import draw_counts
 from kidsclf.report.figures.morphology import draw_gini_m20, draw_size_magnitude
+from kidsclf.report.figures.quasars import QuasarTables, draw_quasar_counts
 from kidsclf.report.figures.run import draw_cut_flow, draw_stages
 from kidsclf.report.figures.sky import draw_sky, split_fields
 from kidsclf.report.figures.stamps import asinh_stretch, draw_source
@@ -94,15 +96,14 @@ def test_counts_are_steps_of_the_counts(tables):
     np.testing.assert_array_equal(line.get_ydata()[::2], galaxies["count"].to_numpy())
 
 
-def test_quasar_densities_are_fengs():
-    # 119.5k and 394.5k quasars on 1350 square degrees, section 4.1.2.
-    feng = {q.r: q.per_sq_deg for q in FENG_QUASARS if q.source == "Feng, KiDS DR5"}
-    assert feng == {21.0: pytest.approx(88.5, abs=0.05), 22.0: pytest.approx(292.2, abs=0.05)}
+def quasar_figure(tables, **others):
+    rows = select(tables.quasar_counts, {"network": "mnn"}).sort_by("r_low").slice(20, 8)
+    return rows, draw_quasar_counts(QuasarTables(rows, **others))
 
 
 def test_quasar_counts_draw_a_few_rows(tables):
-    rows = select(tables.quasar_counts, {"network": "mnn"}).sort_by("r_low").slice(20, 2)
-    bins, brighter = draw_quasar_counts(rows).axes
+    rows, figure = quasar_figure(tables)
+    bins, brighter = figure.axes
     probable, density = bins.lines[:2]
     np.testing.assert_array_equal(density.get_ydata(), rows["per_sq_deg"].to_numpy())
     np.testing.assert_allclose(probable.get_ydata(), 0.93 * density.get_ydata())
@@ -112,25 +113,47 @@ def test_quasar_counts_draw_a_few_rows(tables):
 
 
 def test_the_band_of_luminosity_functions_spans_the_lowest_and_highest(tables):
-    rows = select(tables.quasar_counts, {"network": "mnn"}).sort_by("r_low").slice(20, 2)
-    figure = draw_quasar_counts(rows, tables.quasar_models)
-    (band,) = figure.axes[1].collections
+    _, figure = quasar_figure(tables, models=tables.quasar_models)
+    band = figure.axes[1].collections[0]
     at_22 = select(tables.quasar_models, {"r_high": 22.0})["cumulative_per_sq_deg"].to_pylist()
     heights = [y for x, y in band.get_paths()[0].vertices if x == 22.0]
     assert (min(heights), max(heights)) == pytest.approx((min(at_22), max(at_22)))
 
 
+def test_corrected_numbers_end_where_labels_do(tables):
+    corrected = select(tables.quasar_corrected, {"network": "mnn"})
+    _, figure = quasar_figure(tables, corrected=corrected)
+    known = select(corrected, {"p_min": 0.9, "why": ""})
+    known = known.filter(pc.greater(known["count"], 0))
+    for axes, place, name in zip(
+        figure.axes,
+        (known["r_low"].to_numpy() + 0.125, known["r_high"].to_numpy()),
+        ("per_sq_deg", "cumulative_per_sq_deg"),
+        strict=True,
+    ):
+        (points,) = [line for line in axes.lines if line.get_marker() == "o"]
+        np.testing.assert_allclose(points.get_xdata(), place)
+        np.testing.assert_allclose(points.get_ydata(), known[name].to_numpy())
+
+
+def test_spectra_are_the_median_of_their_fields(tables):
+    fields = select(tables.quasar_fields, {"network": "mnn"})
+    _, figure = quasar_figure(tables, fields=fields)
+    spectra = select(fields, {"source": "sdss"}).sort_by("r_low")
+    (points,) = [line for line in figure.axes[0].lines if line.get_marker() == "P"]
+    np.testing.assert_allclose(points.get_ydata(), spectra["median"].to_numpy())
+
+
 def test_without_an_area_only_the_published_quasars_are_drawn(tables):
     rows = select(tables.quasar_counts, {"network": "mnn"}).slice(20, 2)
-    unknown = ("area_sq_deg", "per_sq_deg", "per_sq_deg_error", "cumulative_per_sq_deg")
-    for name in unknown:
+    for name in ("area_sq_deg", *(n for n in rows.column_names if "per_sq_deg" in n)):
         place = rows.column_names.index(name)
         rows = rows.set_column(place, name, pa.array([np.nan, np.nan]))
-    figure = draw_quasar_counts(rows)
+    figure = draw_quasar_counts(QuasarTables(rows, published=tables.quasar_published))
     bins, brighter = figure.axes
     assert [line.get_xdata().size for line in bins.lines[:2]] == [0, 0]
     shown = [y for line in brighter.lines for y in line.get_ydata()]
-    assert shown == [known.per_sq_deg for known in FENG_QUASARS]
+    assert shown == list(dict.fromkeys(tables.quasar_published["printed_per_sq_deg"].to_pylist()))
     assert inline_svg(figure, "q").startswith("<svg")
 
 

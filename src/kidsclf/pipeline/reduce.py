@@ -29,6 +29,7 @@ from kidsclf.reduce.context import Context as Questions
 from kidsclf.reduce.context import context_of
 from kidsclf.reduce.law import State, merge_each, with_network
 from kidsclf.reduce.luminosity import quasar_models
+from kidsclf.reduce.published import quasar_published
 from kidsclf.reduce.questions import reductions_for
 from kidsclf.reduce.summary import NetworkResult, cut_flow_table
 from kidsclf.reduce.trust import Trust
@@ -39,7 +40,7 @@ from kidsclf.store.tables import read_json, read_table, write_json, write_table
 
 JUDGING = (
     *("classification", "confusion", "thresholds"),
-    *("reliability", "calibration", "prediction_sets", "wanted"),
+    *("reliability", "calibration", "prediction_sets", "wanted", "quasar_corrected"),
 )
 """Reductions that compare scores with labels."""
 
@@ -77,6 +78,9 @@ def run(context: Context) -> StageOutcome:
     for question, parts in tables.items():
         write_table(context.work.metrics / f"{question}.parquet", pa.concat_tables(parts))
     write_table(context.work.metrics / "quasar_models.parquet", quasar_models(asked))
+    counted, fields = (tables[q][_product(context)][0] for q in ("quasar_counts", "quasar_fields"))
+    published = quasar_published(counted, fields, asked.training_sample)
+    write_table(context.work.metrics / "quasar_published.parquet", published)
     steps = cut_flow(context)
     write_table(context.work.metrics / "cut_flow.parquet", cut_flow_table(steps))
     write_table(context.work.metrics / "history.parquet", _histories(context))

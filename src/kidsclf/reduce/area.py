@@ -78,17 +78,21 @@ def occupancy_of(block: ScoredBlock) -> State:
 
     At coarser orders it shares its pixel with neighbours; its parent is noted instead.
     """
-    if len(block) == 0:
+    return occupancy(block.index29, block.partition)
+
+
+def occupancy(index29: NDArray[np.int64], partition: Partition) -> State:
+    """Count the pixels of a partition that positions, given by their spatial index, occupy."""
+    if len(index29) == 0:
         return {}
-    partition = block.partition
-    pixels = block.index29 >> (2 * (INDEX_ORDER - FINEST_ORDER))
+    pixels = index29 >> (2 * (INDEX_ORDER - FINEST_ORDER))
     occupied = [0] * (FINEST_ORDER + 1)
     for order in range(FINEST_ORDER, partition.order - 1, -1):
         pixels = np.unique(pixels)
         occupied[order] = len(pixels)
         pixels = pixels >> 2
     parents = {str(partition.order - 1): [partition.pixel >> 2]} if partition.order else {}
-    return {"rows": len(block), "occupied": occupied, "parents": parents}
+    return {"rows": len(index29), "occupied": occupied, "parents": parents}
 
 
 def merge_occupancy(left: State, right: State) -> State:

@@ -26,6 +26,10 @@ SCHEMA = pa.schema(
         ("per_sq_deg", pa.float64()),
         ("per_sq_deg_error", pa.float64()),
         ("cumulative_per_sq_deg", pa.float64()),
+        ("cumulative_per_sq_deg_error", pa.float64()),
+        ("probability_per_sq_deg", pa.float64()),
+        ("probability_per_sq_deg_error", pa.float64()),
+        ("cumulative_probability_per_sq_deg", pa.float64()),
     ]
 )
 
@@ -37,7 +41,10 @@ def quasar_counts(context: Context) -> Reduction:
     calibrated probability of being one over all sources of the bin. ``per_sq_deg`` is count / area
     of the bin (not per magnitude), its error Poisson's: sqrt(count) / area.
     ``cumulative_per_sq_deg`` has all quasars with r <= ``r_high``, those brighter than the first
-    bin too. Densities are NaN where the area is. No quasar class: no row.
+    bin too. The same of ``count_probability`` has ``probability`` in its name; its error is
+    Poisson's too, as a source that is one with probability p adds p (1 - p) + p^2 = p to the
+    variance.
+    Densities are NaN where the area is. No quasar class: no row.
     """
     return Reduction("quasar_counts", {}, partial(_local, context=context), _merge, _finish)
 
@@ -71,17 +78,22 @@ def _finish(state: State, context: Context) -> pa.Table:
         return SCHEMA.empty_table()
     sky = area_sq_deg(state["occupancy"])
     counts = state["sums"]["counts"]
-    brighter = list(accumulate(counts))
+    likely = [each / FIXED_POINT for each in state["sums"]["probability_e9"]]
+    brighter, likely_brighter = list(accumulate(counts)), list(accumulate(likely))
     rows: list[dict[str, Any]] = [
         {
             "r_low": low,
             "r_high": high,
             "count": counts[slot],
-            "count_probability": state["sums"]["probability_e9"][slot] / FIXED_POINT,
+            "count_probability": likely[slot],
             "area_sq_deg": sky,
             "per_sq_deg": counts[slot] / sky,
             "per_sq_deg_error": math.sqrt(counts[slot]) / sky,
             "cumulative_per_sq_deg": brighter[slot] / sky,
+            "cumulative_per_sq_deg_error": math.sqrt(brighter[slot]) / sky,
+            "probability_per_sq_deg": likely[slot] / sky,
+            "probability_per_sq_deg_error": math.sqrt(likely[slot]) / sky,
+            "cumulative_probability_per_sq_deg": likely_brighter[slot] / sky,
         }
         for slot, low, high in context.bins
     ]

@@ -10,11 +10,13 @@ from kidsclf.reduce.calibration import calibration
 from kidsclf.reduce.classification import classification, confusion
 from kidsclf.reduce.colours import colour_colour
 from kidsclf.reduce.context import Context
+from kidsclf.reduce.corrected import quasar_corrected
 from kidsclf.reduce.counts import class_counts, p_max, row_counts
 from kidsclf.reduce.gallery import gallery
 from kidsclf.reduce.law import Reduction, State
 from kidsclf.reduce.morphology import morphology
 from kidsclf.reduce.prediction_sets import prediction_sets
+from kidsclf.reduce.quasar_fields import quasar_fields
 from kidsclf.reduce.quasars import quasar_counts
 from kidsclf.reduce.reliability import reliability
 from kidsclf.reduce.skymap import sky
@@ -32,6 +34,8 @@ QUESTIONS: tuple[Callable[[Context], Reduction], ...] = (
     class_counts,
     p_max,
     quasar_counts,
+    quasar_fields,
+    quasar_corrected,
     colour_colour,
     morphology,
     sky,

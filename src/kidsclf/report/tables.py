@@ -55,6 +55,25 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "quasar_counts": (
         *("network", "r_low", "r_high", "count", "count_probability", "area_sq_deg"),
         *("per_sq_deg", "per_sq_deg_error", "cumulative_per_sq_deg"),
+        *("cumulative_per_sq_deg_error", "probability_per_sq_deg", "probability_per_sq_deg_error"),
+        "cumulative_probability_per_sq_deg",
+    ),
+    "quasar_fields": (
+        *("network", "source", "r_low", "r_high", "count", "footprint_sq_deg", "field_sq_deg"),
+        *("fields", "independent", "median", "low", "high", "poisson", "mean_error"),
+        *("cumulative_median", "cumulative_low", "cumulative_high", "cumulative_poisson"),
+        "cumulative_mean_error",
+    ),
+    "quasar_corrected": (
+        *("network", "p_min", "r_low", "r_high", "labels", "count", "purity", "completeness"),
+        *("estimate", "estimate_low", "estimate_high"),
+        *("per_sq_deg", "per_sq_deg_low", "per_sq_deg_high"),
+        *("cumulative_per_sq_deg", "cumulative_per_sq_deg_low", "cumulative_per_sq_deg_high"),
+        "why",
+    ),
+    "quasar_published": (
+        *("source", "kind", "r", "printed", "printed_per_sq_deg"),
+        *("ours", "ours_per_sq_deg", "ours_from", "note"),
     ),
     "quasar_models": ("model", "paper", "r_low", "r_high", "per_sq_deg", "cumulative_per_sq_deg"),
     "colour_colour": (
@@ -117,7 +136,10 @@ class ReportTables:
     class_counts: pa.Table | None = None
     p_max: pa.Table | None = None
     quasar_counts: pa.Table | None = None
+    quasar_fields: pa.Table | None = None
+    quasar_corrected: pa.Table | None = None
     quasar_models: pa.Table | None = None
+    quasar_published: pa.Table | None = None
     colour_colour: pa.Table | None = None
     morphology: pa.Table | None = None
     history: pa.Table | None = None

@@ -26,3 +26,12 @@ def separation_deg(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> ND
     cosines = np.cos(phi) * np.cos(np.radians(dec0))
     haversine = np.sin(half_dec) ** 2 + cosines * np.sin(half_ra) ** 2
     return np.asarray(np.degrees(2 * np.arcsin(np.sqrt(np.clip(haversine, 0, 1)))), np.float64)
+
+
+def pixel_directions(order: int, pixels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Give the unit vectors to the centres of NESTED pixels, (n, 3).
+
+    >>> pixel_directions(0, np.array([4])).round(6).tolist()
+    [[1.0, 0.0, 0.0]]
+    """
+    return np.stack(healpy.pix2vec(1 << order, pixels, nest=True), axis=-1)

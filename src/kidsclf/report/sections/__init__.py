@@ -8,6 +8,7 @@ from kidsclf.report.sections import (
     gallery,
     morphology,
     overview,
+    quasars,
     run,
     training,
 )
@@ -23,7 +24,7 @@ def all_sections(tables: ReportTables) -> list[Section]:
         accuracy.accuracy(tables),
         calibration.calibration(tables),
         catalogue.counts(tables),
-        catalogue.quasars(tables),
+        quasars.quasars(tables),
         catalogue.colours(tables),
         morphology.morphology(tables),
         gallery.gallery(tables),

@@ -1,13 +1,12 @@
-"""What the catalogue holds: class counts, quasar counts, colours and the sky."""
+"""What the catalogue holds: class counts, colours and the sky."""
 
 from functools import partial
 
-import numpy as np
 import pyarrow as pa
 
 from kidsclf.report.blocks import Block, Section, drawing, missing
 from kidsclf.report.figures.colours import draw_colour_colour
-from kidsclf.report.figures.counts import draw_counts, draw_quasar_counts
+from kidsclf.report.figures.counts import draw_counts
 from kidsclf.report.figures.sky import draw_sky
 from kidsclf.report.numbers import percent
 from kidsclf.report.palette import class_look, in_order
@@ -23,8 +22,6 @@ from kidsclf.report.tables import (
 
 CONFIDENT = 0.9
 """Probability above which Feng's section 4.3 counts a class as a confident one."""
-
-_NO_AREA = "the sources are too few or too unevenly spread to tell the area that they cover"
 
 
 def of_headline(tables: ReportTables, table: pa.Table | None) -> pa.Table | None:
@@ -71,35 +68,6 @@ def _confidence(by_p: pa.Table | None) -> str:
         f"{percent(share)} of the sources have a largest probability p_max of at least "
         f"{CONFIDENT} (Feng finds more than 85% for KiDS DR5)."
     )
-
-
-def quasars(tables: ReportTables) -> Section:
-    """Show quasars per square degree."""
-    lead = (
-        "The surface density of quasars tests the catalogue where labels cannot: it is known from "
-        "other surveys, and too many faint quasars mean that other sources pass for them."
-    )
-    rows = of_headline(tables, tables.quasar_counts)
-    blocks: tuple[Block, ...] = (
-        missing("The count of quasars", "no catalogue with an area has been reduced yet"),
-    )
-    if rows is not None:
-        blocks = (
-            drawing(
-                "fig-quasars",
-                partial(draw_quasar_counts, rows, present(tables.quasar_models)),
-                title="Quasars per square degree",
-                caption="Marks in the right panel are published densities (Feng, section 4.1.2), "
-                "set slightly apart sideways; the band spans published luminosity functions, "
-                "integrated to M1450 = -19. Where the solid line leaves the dashed one, the "
-                "count rests on uncertain classes. Bars are Poisson errors.",
-                alt="Quasars per square degree against r magnitude, in bins and cumulative.",
-                data=rows,
-            ),
-        )
-        if not np.isfinite(numbers(rows, "area_sq_deg")).any():
-            blocks += (missing("The density of quasars", _NO_AREA),)
-    return Section("quasars", "Quasar counts", lead, blocks)
 
 
 def colours(tables: ReportTables) -> Section:
