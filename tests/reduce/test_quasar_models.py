@@ -1,10 +1,12 @@
 """Luminosity functions against published integrals, and against a plain double sum."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from kidsclf.reduce.context import Context
 from kidsclf.reduce.luminosity import LUMINOSITY_FUNCTIONS, expected_counts, quasar_models
+from kidsclf.reduce.published import quasar_published
 
 BY_NAME = {model.name: model for model in LUMINOSITY_FUNCTIONS}
 LIMITS = np.array([-np.inf, 21.0, 22.0, 23.0])
@@ -68,3 +70,36 @@ def test_table_holds_every_model_in_the_bins_of_the_run():
         grown = second["cumulative_per_sq_deg"] - first["cumulative_per_sq_deg"]
         assert grown == pytest.approx(second["per_sq_deg"])
         assert first["cumulative_per_sq_deg"] > first["per_sq_deg"]  # those brighter than r = 20
+
+
+def test_what_feng_prints_stands_beside_ours():
+    context = Context(("STAR", "QSO"), "sdss", (20.0, 21.0, 22.0), ())
+    places = {"r_low": [20.0, 21.0], "r_high": [21.0, 22.0]}
+    counts = pa.table(places | {"cumulative_per_sq_deg": [90.0, 290.0]})
+    fields = pa.table(places | {"source": ["sdss"] * 2, "cumulative_median": [80.0, 150.0]})
+    rows = quasar_published(counts, fields, context.training_sample).to_pylist()
+    found = {}
+    for row in rows:
+        found.setdefault((row["source"], row["r"]), []).append(row)
+    printed = {key: round(same[0]["printed"] / 1e3, 1) for key, same in found.items()}
+    pd16, liu = "QLF of Palanque-Delabrouille 2016", "QLF of Liu 2022"
+    stripe, feng = "SDSS Stripe 82", "Feng, KiDS DR5"
+    assert printed == {
+        (stripe, 21.0): 112.5,
+        (stripe, 22.0): 209.5,
+        (feng, 21.0): 119.5,
+        (feng, 22.0): 394.5,
+        (feng, 23.0): 2804.7,
+        (pd16, 22.0): 226.8,
+        (liu, 22.0): 584.2,
+        (liu, 23.0): 788.7,
+    }
+    assert found[stripe, 21.0][0]["printed_per_sq_deg"] == pytest.approx(83, abs=0.5)
+    assert found[stripe, 22.0][0]["ours"] == pytest.approx(150 * 1350)
+    assert found[feng, 21.0][0]["ours_per_sq_deg"] == 90.0
+    assert np.isnan(found[feng, 23.0][0]["ours"]), "23 is no edge of a bin of this run"
+    assert [round(row["ours"] / 1e3) for row in found[pd16, 22.0]] == [227, 221, 162]
+    for limit in (22.0, 23.0):
+        (row,) = found[liu, limit]
+        assert np.isnan(row["ours"])
+        assert "could not be had" in row["note"]

@@ -60,9 +60,8 @@ class Coverage:
         >>> Coverage.of_pixels(np.array([0, 1, 2, 8]), 2, 1)
         Coverage(order=1, pixels=array([0, 2]), covered=array([0.75, 0.25]))
         """
-        shift = 2 * (fine_order - order)
-        cells, counts = np.unique(np.unique(pixels) >> shift, return_counts=True)
-        return cls(order, cells.astype(np.int64), counts / float(1 << shift))
+        fine = np.unique(pixels).astype(np.int64)
+        return cls(fine_order, fine, np.ones(len(fine))).coarsened(order)
 
     @classmethod
     def of_positions(cls, ra: Floats, dec: Floats, fine_order: int, order: int) -> "Coverage":
@@ -87,6 +86,22 @@ class Coverage:
     def area_sq_deg(self) -> float:
         """Area covered."""
         return float(self.covered.sum()) * self.cell_sq_deg
+
+    def coarsened(self, order: int) -> "Coverage":
+        """Join cells to those of a coarser (or the same) order."""
+        shift = 2 * (self.order - order)
+        cells, place = np.unique(self.pixels >> shift, return_inverse=True)
+        covered = np.bincount(place, self.covered) / float(1 << shift)
+        return Coverage(order, cells, covered)
+
+    def shrunk_to(self, area_sq_deg: float) -> "Coverage":
+        """Take a part off every cell so that they sum to an area; larger or NaN changes nothing.
+
+        Pixels that an edge or a hole cuts count wholly, so cells cover somewhat too much.
+        """
+        if not area_sq_deg < self.area_sq_deg:
+            return self
+        return Coverage(self.order, self.pixels, self.covered * (area_sq_deg / self.area_sq_deg))
 
     def within(self, order: int, pixels: Integers) -> "Coverage":
         """Keep the cells that lie in pixels of a coarser (or the same) order."""

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from kidsclf.reduce.area import ENOUGH_SOURCES
+from kidsclf.reduce.area import ENOUGH_SOURCES, area_sq_deg, merge_occupancy, occupancy_of
 from kidsclf.reduce.block import ScoredBlock
 from kidsclf.reduce.cells import cell_state, cells_at, merge_cells
 from kidsclf.reduce.context import Context, magnitude_slots, ordered_samples
@@ -53,6 +53,7 @@ def _local(block: ScoredBlock, context: Context) -> State:
     fine = np.unique(block.index29 >> (2 * (INDEX_ORDER - FINEST_COVERAGE)))
     state: State = {
         "rows": len(block),
+        "occupancy": occupancy_of(block),
         "coverage": _pixel_state(FINEST_COVERAGE, fine),
         "samples": {},
     }
@@ -101,6 +102,7 @@ def _merge(left: State, right: State) -> State:
     names = {*left["samples"], *right["samples"]}
     return {
         "rows": left["rows"] + right["rows"],
+        "occupancy": merge_occupancy(left["occupancy"], right["occupancy"]),
         "coverage": _pixel_state(order, np.unique(np.concatenate(pixels))),
         "catalogue": merge_cells(left["catalogue"], right["catalogue"], MOST_CELLS),
         "samples": {
@@ -113,15 +115,19 @@ def _merge(left: State, right: State) -> State:
 
 
 def _finish(state: State, context: Context) -> pa.Table:
-    tables = []
-    if state:
-        fine_order, fine = _crowded(state)
-        tables.append(_table(CATALOGUE, state["catalogue"], (fine_order, fine), context))
-        for sample in ordered_samples(state["samples"], context):
-            counted = state["samples"][sample]
-            if any(any(row[1:]) for row in counted["cells"].values()):
-                tables.append(_table(sample, counted, (fine_order, fine), context))
-    return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+    if not state:
+        return SCHEMA.empty_table()
+    fine_order, fine = _crowded(state)
+    # The same area as under the other densities, which knows of pixels covered in part.
+    sky = Coverage.of_pixels(fine, fine_order, fine_order).shrunk_to(
+        area_sq_deg(state["occupancy"])
+    )
+    tables = [_table(CATALOGUE, state["catalogue"], sky, context)]
+    for sample in ordered_samples(state["samples"], context):
+        counted = state["samples"][sample]
+        if any(any(row[1:]) for row in counted["cells"].values()):
+            tables.append(_table(sample, counted, sky, context))
+    return pa.concat_tables(tables)
 
 
 def _crowded(state: State) -> tuple[int, Integers]:
@@ -133,10 +139,9 @@ def _crowded(state: State) -> tuple[int, Integers]:
     return order, pixels
 
 
-def _table(source: str, counted: State, seen: tuple[int, Integers], context: Context) -> pa.Table:
-    fine_order, fine = seen
-    order = min(counted["order"], fine_order)
-    coverage = Coverage.of_pixels(fine, fine_order, order)
+def _table(source: str, counted: State, sky: Coverage, context: Context) -> pa.Table:
+    order = min(counted["order"], sky.order)
+    coverage = sky.coarsened(order)
     pixels, rows = cells_at(counted, order)
     if source != CATALOGUE:
         coverage = coverage.within(*_labelled(pixels, rows[:, 0], order))

@@ -66,11 +66,20 @@ def draw_quasar_counts(tables: QuasarTables, layout: Layout = WIDE) -> Figure:
         _spectra(axes, tables.fields, prefix)
         _corrected(axes, tables.corrected, prefix)
     _published(drawn.axes[1], tables.published)
+    for axes in drawn.axes:
+        _start_at_counts(axes, tables.counts)
     bins, brighter = drawn.axes
     bins.set(title="In bins of magnitude", xlabel="r [AB mag]", ylabel="quasars per deg² per bin")
     brighter.set(title="Brighter than r", xlabel="r limit [AB mag]", ylabel="quasars per deg²")
     legend_above(drawn, _legend(tables))
     return drawn.figure
+
+
+def _start_at_counts(axes: Axes, counts: pa.Table) -> None:
+    """Let the axis begin below the first count: functions and bars reach far below any."""
+    density = numbers(counts, "per_sq_deg")
+    if (density > 0).any():
+        axes.set_ylim(bottom=0.3 * density[density > 0].min())
 
 
 def _legend(tables: QuasarTables) -> list[Any]:
