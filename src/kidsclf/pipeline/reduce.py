@@ -72,6 +72,7 @@ def run(context: Context) -> StageOutcome:
             finished["area"],
             card.parameters,
             _trust(context, name, finished),
+            finished["quasar_corrected"],
         )
     tables["gallery"] = [with_stamps(context, table) for table in tables["gallery"]]
     tables["sky"] = [table.drop_columns("network") for table in tables["sky"][_product(context)]]

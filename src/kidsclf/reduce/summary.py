@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from kidsclf.reduce.context import POOLED, UNCLASSIFIED
+from kidsclf.reduce.corrected import quoted
 from kidsclf.reduce.trust import Trust, trust_summary
 from kidsclf.schema import CutCount
 
@@ -62,6 +63,8 @@ class NetworkResult:
         included (training adjusts fewer); None where it has none to count (trees).
     trust : Trust or None
         How far its probabilities may be believed.
+    quasars : pyarrow.Table or None
+        As `quasar_corrected` finishes it.
     """
 
     classification: pa.Table
@@ -69,6 +72,7 @@ class NetworkResult:
     area: pa.Table
     parameters: int | None = None
     trust: Trust | None = None
+    quasars: pa.Table | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,8 @@ def _network_summary(result: NetworkResult, sample: str) -> Row:
         summary[score], summary[f"{score}_std"] = _over_folds(first, score)
     summary["classes"] = {name: _class_summary(own, name) for name in names}
     summary["external"] = _external(rows, sample)
+    if result.quasars is not None:
+        summary["corrected_quasars"] = quoted(result.quasars)
     if result.trust is not None:
         summary["trust"] = trust_summary(result.trust, sample)
     return summary

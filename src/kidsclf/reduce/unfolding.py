@@ -3,10 +3,17 @@
 A network selects n_j sources as class j. If a source of class i is selected as j with probability
 M_ij, n = M^T N, to be solved for the true numbers N. The M_ij are counted among labelled sources
 that the network has not seen. Unlike the purity of the labelled sample they do not depend on its
-mix of classes, which is never that of the sky; they do depend on its mix *within* a class, and
-that is hardly the sky's either. So the share of another class that passes for the one asked for
-is taken to be known within a factor only (`CONTAMINATION_FACTOR`), and sources are selected by a
-high probability, where few others pass.
+mix of classes, which is never that of the sky. Two things do depend on the labels, and are doubted:
+
+*The mix within a class.* Labelled galaxies are not like those of the sky, so the share of them that
+passes for quasars is taken to be known within a factor only (`CONTAMINATION_FACTOR`); and sources
+are best selected by a high probability, where few others pass.
+
+*Wrong labels.* A quasar that is labelled as a galaxy, and selected as the quasar that it is, looks
+like a galaxy that passes for one. Galaxies are far more numerous on the sky than among labels, so
+a few of these weigh much. What up to `WRONG_LABELS` of the quasars would do is taken off.
+
+Both are the same for all bins, so that they do not average out in a sum over bins.
 """
 
 from dataclasses import dataclass
@@ -21,6 +28,10 @@ CONTAMINATION_FACTOR = 2.0
 """One standard deviation of the factor by which contaminants may be more or less common on the sky
 than among the labelled sources of their class. An assumption, made before it was tried on a sky
 whose truth is known; docs/metrics.md says how it did."""
+
+WRONG_LABELS = 0.03
+"""Largest share of the class asked for that is labelled as another, evenly those; from 0 to this
+all are as likely. Feng et al. (section 5.2) put wrong SDSS labels at "about only a few percent"."""
 
 DRAWS = 1000
 
@@ -85,26 +96,43 @@ class Unfolded:
     purity_draws: Floats
 
 
-def unfold(selection: Selection, rng: np.random.Generator) -> Unfolded:
+@dataclass(frozen=True)
+class Doubts:
+    """What is not known of the labels, the same for all bins: float64 arrays (DRAWS,).
+
+    Attributes
+    ----------
+    factors : of contaminants on the sky, relative to labels; lognormal.
+    wrong : share of the class asked for that is labelled as something else.
+    """
+
+    factors: Floats
+    wrong: Floats
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator) -> "Doubts":
+        """Draw them."""
+        factors = CONTAMINATION_FACTOR ** rng.standard_normal(DRAWS)
+        return cls(factors, rng.uniform(0.0, WRONG_LABELS, DRAWS))
+
+
+def unfold(selection: Selection, doubts: Doubts, rng: np.random.Generator) -> Unfolded:
     """Solve for the true number of the class asked for, with its uncertainty.
 
     The draws vary the rows of M (Dirichlet, a prior of one source spread over all outcomes), the
-    selected numbers (Poisson: gamma of n + 1/2) and the contamination (lognormal). The number
-    itself is the solution with the counts as they are, none below 0.
+    selected numbers (Poisson: gamma of n + 1/2) and the doubts. The number itself is the solution
+    with the counts as they are and half of `WRONG_LABELS`; none is below 0.
     """
-    target = selection.target
-    k = len(selection.selected)
+    target, k = selection.target, len(selection.selected)
     rest = selection.labelled - selection.matrix.sum(axis=1)
     outcomes = np.concatenate([selection.matrix, rest[:, None]], axis=1)
     chances = np.stack([rng.dirichlet(row + 1.0 / (k + 1), DRAWS) for row in outcomes], axis=1)
-    matrices = chances[:, :, :k]
-    factors = CONTAMINATION_FACTOR ** rng.standard_normal((DRAWS, k))
-    factors[:, target] = 1.0
-    matrices[:, :, target] = np.minimum(matrices[:, :, target] * factors, 1.0)
+    matrices = _doubted(chances[:, :, :k], selection, doubts.factors, doubts.wrong)
     selected = rng.gamma(selection.selected + 0.5, 1.0, (DRAWS, k))
     number = _solve(matrices, selected, target)
     share = selection.matrix / np.maximum(selection.labelled, 1)[:, None]
-    best = _solve(share[None], selection.selected[None].astype(np.float64), target)
+    likely = _doubted(share[None], selection, np.ones(1), np.full(1, WRONG_LABELS / 2))
+    best = _solve(likely, selection.selected[None].astype(np.float64), target)
     completeness = matrices[:, target, target]
     return Unfolded(
         float(best[0]),
@@ -114,6 +142,19 @@ def unfold(selection: Selection, rng: np.random.Generator) -> Unfolded:
         completeness,
         _purity(number, completeness, selected[:, target]),
     )
+
+
+def _doubted(matrices: Floats, selection: Selection, factors: Floats, wrong: Floats) -> Floats:
+    """Change how often others are selected as the class asked for; (draws, k, k) with (draws,)."""
+    target, k = selection.target, len(selection.labelled)
+    found = matrices[:, target, target]
+    passing = selection.labelled[target] * found * wrong / (k - 1)
+    by_label = passing[:, None] / np.maximum(selection.labelled, 1)
+    changed = np.clip((matrices[:, :, target] - by_label) * factors[:, None], 0.0, 1.0)
+    changed[:, target] = found
+    doubted = matrices.copy()
+    doubted[:, :, target] = changed
+    return doubted
 
 
 def _solve(matrices: Floats, selected: Floats, target: int) -> Floats:
