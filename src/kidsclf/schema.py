@@ -94,7 +94,7 @@ class ScoreFlag(IntFlag):
     """No image: a network that needs one gives no class, and its probabilities are NaN."""
     CUTOUT_BAD_PIXEL = 16
     MISSING_BAND = 32
-    """At least one magnitude is missing."""
+    """At least one magnitude is missing, of those that the network reads."""
     TRAINED_ON = 64
     """The source stood in the training or validation sample of this network."""
     UNCLASSIFIED = 128
@@ -139,6 +139,12 @@ class Inputs:
 
     def __len__(self) -> int:
         return len(self.magnitudes)
+
+    def magnitudes_in(self, bands: tuple[str, ...]) -> NDArray[np.float32]:
+        """Pick bands, in the order given; (n, len(bands)), of none (n, 0)."""
+        if bands == self.bands:
+            return self.magnitudes
+        return self.magnitudes[:, [self.bands.index(band) for band in bands]]
 
     def take(self, rows: NDArray[np.int64]) -> "Inputs":
         """Pick rows, in the order given."""

@@ -67,9 +67,13 @@ def test_blocks_are_the_partition(work, batches, monkeypatch):
 
 
 def test_photometry_alone_reads_no_stamps_and_no_other_column(work):
-    sources = open_sources(work, AT, WITH_STAMPS.without_images(), stamps=True)
+    alone = InputDescription(BANDS[:1], (), 0, WITH_STAMPS.classes)
+    sources = open_sources(work, AT, alone, stamps=True, reference_band="r")
     (block,) = sources.blocks(BATCH)
     assert not block.images
+    assert block.magnitudes.shape == (ROWS, 1)
+    assert len(sources.magnitude("r")) == ROWS
+    assert sources.magnitude("i") is None
     assert len(block) == ROWS
     assert "other" not in sources.table.column_names
     assert sources.stamps.flags().tolist() == [row & 3 for row in range(ROWS)]

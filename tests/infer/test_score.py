@@ -23,16 +23,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 BANDS = tuple("ugriZYJHK")
 KIDS = InputDescription(BANDS, ("r",), 41, ("STAR", "QSO", "GALAXY"))
+BUILDERS = {"mnn": build_mnn, "mlp": build_mlp}
 BATCH = 64
 
 
 def _neural(name):
-    description = KIDS if name == "mnn" else KIDS.without_images()
-    model = (build_mnn if name == "mnn" else build_mlp)(description, 1e-3)
+    entry = network_entry(name)
+    description = entry.reads(KIDS, "r")
+    model = BUILDERS[name](description, 1e-3)
     model.get_layer("standardise").set_weights([np.r_[np.full(9, 20.0), np.zeros(8)], np.ones(17)])
-    if name == "mnn":
+    if entry.images:
         model.get_layer("stretch").set_weights([np.array([2e-12])])
-    return NeuralNetwork(network_entry(name), description, model)
+    return NeuralNetwork(entry, description, model)
 
 
 def _trees():
@@ -40,7 +42,8 @@ def _trees():
     features, codes = rng.normal(20, 1, (400, 17)).astype(np.float32), rng.integers(0, 3, 400)
     settings = {"trees": 20, "depth": 5, "learning_rate": 0.3, "threads": 2, "seed": 1}
     booster, _ = grow_trees((features, features), (codes, codes), 3, **settings)
-    return TreeNetwork(network_entry("xgboost"), KIDS.without_images(), booster)
+    entry = network_entry("xgboost")
+    return TreeNetwork(entry, entry.reads(KIDS, "r"), booster)
 
 
 @pytest.fixture(scope="module", params=["mnn", "mlp", "xgboost"])
@@ -112,14 +115,24 @@ def test_no_sources_give_no_scores(network, inputs):
 
 def test_other_bands_and_stamps_are_refused(inputs):
     network = _neural("mnn")
-    other = Inputs(inputs.magnitudes, inputs.errors, BANDS[::-1], inputs.images)
+    fewer = Inputs(inputs.magnitudes[:, 1:], inputs.errors[:, 1:], BANDS[1:], inputs.images)
     with pytest.raises(PlanError, match="u g r i Z Y J H K was asked"):
-        score(network, [other], batch_size=BATCH)
+        score(network, [fewer], batch_size=BATCH)
     small = {"r": inputs.images["r"][:, :9, :9]}
     with pytest.raises(PlanError, match=r"cutouts\.size_px = 41"):
         score(network, [replace(inputs, images=small)], batch_size=BATCH)
     with pytest.raises(InputError, match="stamps in band 'r'"):
         score(network, [replace(inputs, images={})], batch_size=BATCH)
+
+
+def test_bands_are_found_by_name(inputs):
+    network = _neural("mlp")
+    turned = Inputs(inputs.magnitudes[:, ::-1], inputs.errors, BANDS[::-1])
+    more = Inputs(np.c_[inputs.magnitudes[:, 0], inputs.magnitudes], inputs.errors, ("z", *BANDS))
+    plain = score(network, [inputs], batch_size=BATCH).probabilities
+    for other in (turned, more):
+        said = score(network, [other], batch_size=BATCH).probabilities
+        np.testing.assert_array_equal(said, plain)
 
 
 def test_entropy_of_certainty_ignorance_and_silence():

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from kidsclf.errors import ConfigError
 from kidsclf.models.backend import prepare_backend
 from kidsclf.models.description import InputDescription
 
 prepare_backend("tensorflow", 2)
+
+import keras  # noqa: E402
 
 from kidsclf.models.feng import build_mlp, build_mnn  # noqa: E402
 from kidsclf.models.neural import NeuralNetwork  # noqa: E402
@@ -58,26 +59,39 @@ def test_cost_of_a_source_is_that_of_its_layers(mnn):
     assert network.multiply_adds == photometry + head + stem + stages
 
 
-@pytest.mark.parametrize(
-    ("bands", "image_bands", "size_px", "classes"),
-    [(5, ("g", "r", "i"), 64, 4), (60, ("r",), 11, 2), (1, ("r",), 3, 2)],
-)
-def test_no_number_of_bands_images_or_classes_is_assumed(bands, image_bands, size_px, classes):
-    names = tuple(f"b{band}" for band in range(bands))
-    labels = tuple(f"c{label}" for label in range(classes))
-    description = InputDescription(names, image_bands, size_px, labels)
-    network = NeuralNetwork(network_entry("mnn"), description, build_mnn(description, 1e-3))
-    photometry = np.full((3, 2 * bands - 1), 20.0, np.float32)
-    stamps = np.zeros((3, size_px, size_px, len(image_bands)), np.float32)
-    answer = network.predict(photometry, stamps, 4)
-    assert answer.shape == (3, classes)
-    np.testing.assert_allclose(answer.sum(axis=1), 1.0, rtol=1e-5)
+def test_image_bands_have_branches_of_their_own():
+    """Feng §5.1: each band's stamp goes through a branch; no weight and no pixel is shared."""
+    description = InputDescription(("g", "r"), ("r", "g"), 9, CLASSES)
+    both, one = (
+        build_mnn(description, 1e-3),
+        build_mnn(InputDescription(("g",), ("r",), 9, CLASSES), 1e-3),
+    )
+    assert both.get_layer("image_vector").output.shape == (None, 1024)
+    stages = [layer for layer in one.layers if layer.name.startswith("stage")]
+    for prefix in ("image1_", "image2_"):
+        alike = [both.get_layer(prefix + layer.name) for layer in stages]
+        shapes = [[weight.shape for weight in layer.weights] for layer in alike]
+        assert shapes == [[weight.shape for weight in layer.weights] for layer in stages]
+    of_branches = keras.Model(
+        both.input, [both.get_layer(f"image{band}_vector").output for band in (1, 2)]
+    )
+    photometry = np.zeros((1, 3), np.float32)
+    dark, bright = np.zeros((2, 1, 9, 9, 2), np.float32)
+    bright[..., 1] = 5.0
+    before, after = (
+        of_branches.predict_on_batch({"photometry": photometry, "stamps": stamps})
+        for stamps in (dark, bright)
+    )
+    np.testing.assert_array_equal(before[0], after[0])
+    assert np.abs(before[1] - after[1]).max() > 0
 
 
 def test_missing_and_absurd_magnitudes_stay_finite():
-    model = build_mlp(KIDS.without_images(), 1e-3)
+    entry = network_entry("mlp")
+    photometry = entry.reads(KIDS, "r")
+    model = build_mlp(photometry, 1e-3)
     model.get_layer("standardise").set_weights([np.full(17, 20.0), np.full(17, 2.0)])
-    network = NeuralNetwork(network_entry("mlp"), KIDS.without_images(), model)
+    network = NeuralNetwork(entry, photometry, model)
     centre = np.full((1, 17), 20.0, np.float32)
     missing = np.full((1, 17), np.nan, np.float32)
     absurd = np.full((1, 17), 1e30, np.float32)
@@ -92,8 +106,3 @@ def test_every_kernel_is_penalised_and_no_bias(mnn):
     for layer in with_kernel:
         assert float(layer.kernel_regularizer.l2) == pytest.approx(1e-3)
         assert layer.bias_regularizer is None
-
-
-def test_an_image_network_without_images_is_refused():
-    with pytest.raises(ConfigError, match=r"'mnn'.*no image band.*'mlp'"):
-        build_mnn(KIDS.without_images(), 1e-3)

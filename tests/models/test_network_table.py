@@ -11,7 +11,8 @@ from kidsclf.models.table import NETWORKS, network_entry
 
 
 def test_names_are_unique_and_builders_exist():
-    assert [entry.name for entry in NETWORKS] == ["mnn", "mlp", "xgboost"]
+    names = [entry.name for entry in NETWORKS]
+    assert len(names) == len(set(names))
     for entry in NETWORKS:
         module, function = entry.builder.split(":")
         assert callable(getattr(importlib.import_module(module), function))

@@ -53,7 +53,9 @@ def sky(rows: int, seed: int) -> LabelledInputs:
 
 def fit(name, seed=1, train=None, settings=SETTINGS):
     train = sky(320, 1) if train is None else train
-    return fit_network(network_entry(name), DESCRIPTION, train, sky(120, 2), settings, seed)
+    entry = network_entry(name)
+    reads = entry.reads(DESCRIPTION, "r")
+    return fit_network(entry, reads, train, sky(120, 2), settings, seed)
 
 
 def fingerprint(name: str, directory: Path, seed: int = 1) -> str:

@@ -1,5 +1,7 @@
 """One task of an experiment: some labelled sources teach a network, others judge it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 
@@ -54,7 +56,9 @@ def fit_variant(
     entry, settings = network_entry(name), config.train
     if entry.family == "keras":
         prepare_backend(config.infer.backend, settings.threads)
-    sample = read_labelled(work, settings.sample, description, left_out)
+    bands = dict.fromkeys([*description.bands, *([reference_band] if reference_band else [])])
+    read = replace(description, bands=tuple(bands))
+    sample = read_labelled(work, settings.sample, read, left_out)
     if variant.normalised:
         sample = _normalised(sample)
     labelled = sample.labelled

@@ -25,7 +25,7 @@ from kidsclf.experiments.variants import (
     of_split,
 )
 from kidsclf.models.description import InputDescription
-from kidsclf.models.table import NETWORKS, NetworkEntry, network_entry
+from kidsclf.models.table import NETWORKS, network_entry
 from kidsclf.pipeline.context import (
     Context,
     code_fingerprint,
@@ -34,7 +34,7 @@ from kidsclf.pipeline.context import (
     stage_summary,
 )
 from kidsclf.pipeline.mapping import Task
-from kidsclf.pipeline.train import describe, require_matched, sample_fingerprint, stamp_size
+from kidsclf.pipeline.train import network_reads, require_matched, sample_fingerprint
 from kidsclf.store.receipts import fingerprint
 
 _GIB = 1024.0**3
@@ -95,7 +95,7 @@ def table1_rows(context: Context, networks: Sequence[str]) -> list[Asked]:
 def _whole(context: Context, network: str, scores: published.ClassScores, title: str) -> Asked:
     note, shown = _why_not(context, network), title or network
     if not note:
-        read = _reads(context, network_entry(network))
+        read = network_reads(context, network)
         shown = f"{network} ({_inputs(read)})"
     beside = f", Feng's {title}" if title and not note else ""
     return Asked(network, WHOLE, scores, f"{shown}{beside}", note)
@@ -156,11 +156,9 @@ def _why_not(context: Context, network: str, *, magnitudes: bool = False) -> str
     if magnitudes and context.survey.reference_band is None:
         return "the survey's column map names no reference_band"
     try:
-        read = _reads(context, network_entry(network))
+        network_reads(context, network)
     except ConfigError as error:
         return str(error)
-    if network_entry(network).images and not read.image_bands:
-        return "it needs images, but survey.tiles is empty"
     return ""
 
 
@@ -168,12 +166,6 @@ def _why_not_images(context: Context, network: str) -> str:
     if not network_entry(network).images:
         return "it reads no stamps, so there is nothing to normalise"
     return _why_not(context, network)
-
-
-def _reads(context: Context, entry: NetworkEntry) -> InputDescription:
-    """Say what of the survey's data a network reads."""
-    description = describe(context.config, context.bands, stamp_size(context))
-    return description if entry.images else description.without_images()
 
 
 def train_all(context: Context, experiment: str, asked: Sequence[Asked], seeds: int) -> Trained:
@@ -242,9 +234,9 @@ def memory_gib(context: Context, asked: Sequence[Asked]) -> float:
     """Estimate what one task needs, GiB: it holds the whole labelled sample."""
     sample = context.config.train.sample
     rows = int(stage_summary(context, "match").facts["matched"][sample])
-    bands = {len(_reads(context, network_entry(row.network)).image_bands) for row in asked}
-    size = stamp_size(context) if max(bands, default=0) else 0
-    row_bytes = 4.0 * size**2 * max(bands, default=0) + 16.0 * (2 * len(context.bands) + 4)
+    reads = [network_reads(context, name) for name in {row.network for row in asked}]
+    pixels = max((len(each.image_bands) * each.size_px**2 for each in reads), default=0)
+    row_bytes = 4.0 * pixels + 16.0 * (2 * len(context.bands) + 4)
     return _PROCESS_GIB + _COPIES * rows * row_bytes / _GIB
 
 
@@ -268,7 +260,7 @@ def check_memory(context: Context, asked: Sequence[Asked]) -> None:
 def _task(context: Context, experiment: str, row: Asked, number: int) -> Task:
     config, entry = context.config, network_entry(row.network)
     settings = config.train
-    description = _reads(context, entry)
+    description = network_reads(context, row.network)
     seed = _seed(context, row.network, number)
     draw_seed = _seed(context, "draw", number)
     left_out = left_out_before(context, "train")

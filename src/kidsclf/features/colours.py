@@ -12,11 +12,12 @@ def photometry_features(magnitudes: Any) -> Any:
     Parameters
     ----------
     magnitudes : float array (n, bands)
-        AB magnitudes in the survey's order of wavelength; NaN or infinite where not measured.
+        AB magnitudes in the survey's order of wavelength; NaN or infinite where not measured. None
+        give none.
 
     Returns
     -------
-    float array (n, 2 * bands - 1)
+    float array (n, 2 * bands - 1), of no bands (n, 0)
         Magnitudes, then ``magnitudes[:, i] - magnitudes[:, i + 1]``, of the input's type; a colour
         is NaN where either of its bands is not measured.
 

@@ -26,20 +26,21 @@ def score(network: Answering, blocks: Iterable[Inputs], *, batch_size: int) -> S
     ----------
     network : Answering
     blocks : iterable of Inputs
-        n sources in the bands that the network was trained on; at least one block, empty or not.
+        n sources in bands among which are those that the network was trained on; at least one
+        block, empty or not.
     batch_size : int
         Rows computed at once.
 
     Returns
     -------
     Scores
-        In the order of the rows. A source without any magnitude, or without a stamp where the
-        network needs one, has NaN probabilities and class code -1.
+        In the order of the rows. A source without any magnitude where the network reads some, or
+        without a stamp in each of the bands that it needs, has NaN probabilities and class code -1.
 
     Raises
     ------
     PlanError
-        If the inputs have other bands or stamps of another size than the network.
+        If the inputs lack bands of the network or have stamps of another size.
     """
     parts = [_probabilities(network, inputs, batch_size) for inputs in blocks]
     return summarise(np.concatenate(parts), network.description.classes)
@@ -48,8 +49,9 @@ def score(network: Answering, blocks: Iterable[Inputs], *, batch_size: int) -> S
 def _probabilities(network: Answering, inputs: Inputs, batch_size: int) -> Probabilities:
     description = network.description
     _check(inputs, description)
-    usable = np.isfinite(inputs.magnitudes).any(axis=1)
-    photometry, stamps = photometry_features(inputs.magnitudes), None
+    magnitudes, stamps = inputs.magnitudes_in(description.bands), None
+    photometry = photometry_features(magnitudes)
+    usable = np.isfinite(magnitudes).any(axis=1) | (not description.bands)
     if description.image_bands:
         stamps = stack_stamps(inputs.images, description.image_bands)
         usable &= has_image(stamps)
@@ -96,7 +98,7 @@ def summarise(probabilities: NDArray[np.float32], classes: tuple[str, ...]) -> S
 
 
 def _check(inputs: Inputs, description: InputDescription) -> None:
-    if inputs.bands != description.bands:
+    if not set(description.bands) <= set(inputs.bands):
         raise PlanError(
             f"a network of the bands {' '.join(description.bands)} was asked about sources with "
             f"{' '.join(inputs.bands)}; train it on this survey"

@@ -14,7 +14,7 @@ class InputDescription:
     Attributes
     ----------
     bands : tuple of str
-        Photometric bands in the order of their columns.
+        Photometric bands in the order of their columns; empty where the network takes none.
     image_bands : tuple of str
         Channels of the stamps; empty where the network takes none.
     size_px : int
@@ -35,11 +35,7 @@ class InputDescription:
         >>> InputDescription(tuple("ugri"), (), 0, ("STAR", "QSO")).photometry_features
         7
         """
-        return 2 * len(self.bands) - 1
-
-    def without_images(self) -> "InputDescription":
-        """Describe the same data for a network of photometry alone."""
-        return InputDescription(self.bands, (), 0, self.classes)
+        return max(0, 2 * len(self.bands) - 1)
 
     def as_dict(self) -> dict[str, Any]:
         """Write it as JSON can hold it."""

@@ -1,4 +1,4 @@
-"""The networks of Feng et al., §3.1 and Figure 2: the MNN, and its photometric half.
+"""The networks of Feng et al., §3.1, §5.1 and Figure 2: the MNN, its halves, and its like.
 
 Feng et al., "Morpho-Photometric Classification of KiDS DR5 Sources Based on Neural Networks: A
 Comprehensive Star-Quasar-Galaxy Catalog".
@@ -32,10 +32,25 @@ dense 3, softmax       3                          195  paper
 (f) measured on the training sample and fixed. Total 17,670,342 against 18,257,155 published: 3.2 %
 fewer. ``docs/networks.md`` tells which readings of the paper were tried.
 
+The other networks of Table 1 leave out layers or repeat them (§5.1); their sizes are not published:
+
+=============  ==========================================  ===========  ==============
+Table 1        against the MNN                             parameters   multiply-adds
+=============  ==========================================  ===========  ==============
+Img1+Pho9      (the MNN)                                   17,670,342   116,066,848
+Img1+Pho4      7 magnitudes and colours                    15,048,882   111,724,448
+Img4+Pho4      7, and an image branch for each of 4 bands  53,651,733   437,262,080
+CNN (Img4)     4 image branches, no photometric one        51,643,655   434,222,400
+MLP (Pho9)     no image branch                              4,802,725     7,554,304
+=============  ==========================================  ===========  ==============
+
+Image branches share their form and no weights, and their vectors of 512 are concatenated after that
+of photometry.
+
 Deviations from the paper, or choices where it is silent:
 
 - photometry is standardised, clipped at 8 widths, and a missing magnitude becomes the mean;
-- stamps are stretched by asinh(pixel / pixel noise);
+- stamps are stretched by asinh(pixel / pixel noise), with a noise for each band;
 - batch normalisation follows each convolution of a block (He et al. 2015, arXiv:1512.03385,
   Figure 2 and §3.4), with momentum 0.9 so that samples of a few thousand settle within an epoch;
 - the first block of each stage has a 3 x 3 convolution on its shortcut: of the usual forms that is
@@ -49,9 +64,8 @@ from typing import Any
 import keras
 from keras import layers
 
-from kidsclf.errors import ConfigError
 from kidsclf.models.description import InputDescription
-from kidsclf.models.layers import AsinhStretch, Standardise
+from kidsclf.models.layers import AsinhStretch, Channel, Standardise
 
 PHOTOMETRY_WIDTHS = (64, 128, 256, 512)
 STAGE_WIDTHS = (32, 64, 128, 256, 512)
@@ -62,6 +76,7 @@ PHOTOMETRY = "photometry"
 STAMPS = "stamps"
 STANDARDISE = "standardise"
 STRETCH = "stretch"
+SEQUENCE = "sequence"
 IMAGE_VECTOR = "image_vector"
 PROBABILITIES = "probabilities"
 
@@ -72,7 +87,7 @@ def build_mnn(description: InputDescription, l2: float) -> keras.Model:
     Parameters
     ----------
     description : InputDescription
-        At least one band, one image band and two classes.
+        At least one band, one image band and two classes. Each image band has a branch.
     l2 : float
         Factor of the penalty on kernels (Feng §3.3: 0.001).
 
@@ -81,29 +96,27 @@ def build_mnn(description: InputDescription, l2: float) -> keras.Model:
     keras.Model
         Inputs ``photometry`` (n, 2 bands - 1) in magnitudes and ``stamps`` (n, size, size,
         image bands) in maggies; output (n, classes).
-
-    Raises
-    ------
-    ConfigError
-        If the data have no stamps.
     """
-    if not description.image_bands:
-        raise ConfigError(
-            "the network 'mnn' was asked for, but the data have no image band; name one in "
-            "cutouts.bands or take a network of photometry alone, such as 'mlp'"
-        )
-    photometry = _photometry_input(description)
-    size, channels = description.size_px, len(description.image_bands)
-    stamps = keras.Input((size, size, channels), name=STAMPS)
+    photometry, stamps = _photometry_input(description), _stamps_input(description)
     vector = layers.Concatenate(name="concatenate")(
-        [_photometry_branch(photometry, l2), _image_branch(stamps, l2)]
+        [_photometry_branch(photometry, l2), _image_branches(stamps, l2)]
     )
     probabilities = _head(vector, len(description.classes), l2)
     return keras.Model({PHOTOMETRY: photometry, STAMPS: stamps}, probabilities, name="mnn")
 
 
+def build_cnn(description: InputDescription, l2: float) -> keras.Model:
+    """Build the MNN without its photometric branch (Feng §5.1, item 2; Table 1, "CNN").
+
+    Parameters and output as of ``build_mnn``, less the photometry.
+    """
+    stamps = _stamps_input(description)
+    probabilities = _head(_image_branches(stamps, l2), len(description.classes), l2)
+    return keras.Model({STAMPS: stamps}, probabilities, name="cnn")
+
+
 def build_mlp(description: InputDescription, l2: float) -> keras.Model:
-    """Build the photometric network: the MNN without its image branch (Feng T1, "Pho9").
+    """Build the MNN without its image branch (Feng, Appendix A; Table 1, "MLP").
 
     Parameters and output as of ``build_mnn``, less the stamps.
     """
@@ -116,26 +129,43 @@ def _photometry_input(description: InputDescription) -> Any:
     return keras.Input((description.photometry_features,), name=PHOTOMETRY)
 
 
+def _stamps_input(description: InputDescription) -> Any:
+    size, channels = description.size_px, len(description.image_bands)
+    return keras.Input((size, size, channels), name=STAMPS)
+
+
 def _photometry_branch(photometry: Any, l2: float) -> Any:
     values = Standardise(name=STANDARDISE)(photometry)
     # One number at a time goes through the same four layers: only so is the vector 17 x 512 long.
-    sequence = layers.Reshape((-1, 1), name="sequence")(values)
+    sequence = layers.Reshape((-1, 1), name=SEQUENCE)(values)
     sequence = _dense_chain(sequence, PHOTOMETRY_WIDTHS, "photometry", l2)
     return layers.Flatten(name="photometry_vector")(sequence)
 
 
-def _image_branch(stamps: Any, l2: float) -> Any:
-    maps = AsinhStretch(name=STRETCH)(stamps)
-    maps = _convolution(maps, "stem", l2, width=STAGE_WIDTHS[0], kernel=5)
-    maps = layers.Activation("relu", name="stem_relu")(maps)
-    maps = layers.AveragePooling2D(2, name="stem_pool")(maps)
+def _image_branches(stamps: Any, l2: float) -> Any:
+    """Give the stamp of each band a branch of its own, and join what they say."""
+    stretched = AsinhStretch(name=STRETCH)(stamps)
+    bands = stamps.shape[-1]
+    if bands == 1:
+        return layers.Flatten(name=IMAGE_VECTOR)(_image_branch(stretched, "", l2))
+    vectors = []
+    for band in range(bands):
+        prefix = f"image{band + 1}_"
+        maps = _image_branch(Channel(band, name=f"{prefix}channel")(stretched), prefix, l2)
+        vectors.append(layers.Flatten(name=f"{prefix}vector")(maps))
+    return layers.Concatenate(name=IMAGE_VECTOR)(vectors)
+
+
+def _image_branch(maps: Any, prefix: str, l2: float) -> Any:
+    maps = _convolution(maps, f"{prefix}stem", l2, width=STAGE_WIDTHS[0], kernel=5)
+    maps = layers.Activation("relu", name=f"{prefix}stem_relu")(maps)
+    maps = layers.AveragePooling2D(2, name=f"{prefix}stem_pool")(maps)
     for stage, width in enumerate(STAGE_WIDTHS, start=1):
-        name = f"stage{stage}"
+        name = f"{prefix}stage{stage}"
         stride = 1 if stage == 1 else 2
         maps = _basic_block(maps, f"{name}_a", l2, width=width, stride=stride, project=True)
         maps = _basic_block(maps, f"{name}_b", l2, width=width, stride=1, project=False)
-    maps = layers.AveragePooling2D(2, padding="same", name="image_pool")(maps)
-    return layers.Flatten(name=IMAGE_VECTOR)(maps)
+    return layers.AveragePooling2D(2, padding="same", name=f"{prefix}image_pool")(maps)
 
 
 def _basic_block(maps: Any, name: str, l2: float, *, width: int, stride: int, project: bool) -> Any:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from kidsclf.models.backend import Backend, Precision, has_accelerator
 from kidsclf.models.description import InputDescription
-from kidsclf.models.feng import HEAD_WIDTHS, IMAGE_VECTOR, PHOTOMETRY, PROBABILITIES, STAMPS
+from kidsclf.models.feng import HEAD_WIDTHS, IMAGE_VECTOR, PROBABILITIES, STAMPS
 from kidsclf.models.fold import fold
 from kidsclf.models.network import Photometry, Probabilities, Stamps, pad_rows
-from kidsclf.models.neural import NeuralNetwork
-from kidsclf.models.photometry_tables import PhotometryTables
+from kidsclf.models.neural import NeuralNetwork, inputs_of
+from kidsclf.models.photometry_tables import PhotometryTables, can_be_tabulated
 
 CLOSE_CALL = 0.05
 """Where the two largest probabilities differ by less, a rounded answer is not trusted."""
@@ -64,8 +64,9 @@ class FoldedNetwork:
         description, model = network.description, network.model
         tables = None
         build: Callable[[keras.Model, Precision], keras.Model] = fold
-        if not has_accelerator(cast("Backend", keras.config.backend())):
-            # With one, products are cheap, and what is looked up would have to be carried to it.
+        on_processor = not has_accelerator(cast("Backend", keras.config.backend()))
+        # With one, products are cheap, and what is looked up would have to be carried to it.
+        if on_processor and can_be_tabulated(model):
             tables, build = PhotometryTables.of(model), _after_tables
         models = {each: build(model, each) for each in dict.fromkeys(("float32", precision))}
         return cls(description, models, tables, threads)
@@ -90,18 +91,19 @@ class FoldedNetwork:
         probabilities = np.empty(shape, dtype=np.float32)
         for start in range(0, len(photometry), batch_size):
             rows = slice(start, start + batch_size)
-            inputs = self._photometry(photometry[rows])
-            if stamps is not None:
-                inputs[STAMPS] = stamps[rows]
+            inputs = self._inputs(photometry[rows], None if stamps is None else stamps[rows])
             batch = {name: pad_rows(values, batch_size) for name, values in inputs.items()}
             answer = model.predict_on_batch(batch)
             probabilities[rows] = answer[: len(probabilities[rows])]
         return probabilities
 
-    def _photometry(self, photometry: Photometry) -> dict[str, NDArray[np.float32]]:
-        if self._tables is None:
-            return {PHOTOMETRY: photometry}
-        return {_SUMS: self._tables.sums(photometry, self._threads)}
+    def _inputs(
+        self, photometry: Photometry, stamps: Stamps | None
+    ) -> dict[str, NDArray[np.float32]]:
+        inputs = inputs_of(self._exact, photometry, stamps)
+        if self._tables is not None:
+            inputs[_SUMS] = self._tables.sums(photometry, self._threads)
+        return inputs
 
 
 def _lead(probabilities: Probabilities) -> NDArray[np.float32]:

@@ -59,3 +59,26 @@ class AsinhStretch(keras.layers.Layer):  # type: ignore[misc]
     def call(self, stamps: Any) -> Any:
         """Stretch stamps (n, size, size, channels) given in maggies."""
         return ops.arcsinh(stamps / self.softening)
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class Channel(keras.layers.Layer):  # type: ignore[misc]
+    """Take one channel of several, such as the stamp of one band.
+
+    Parameters
+    ----------
+    index : int
+        Counted from 0.
+    """
+
+    def __init__(self, index: int, **layer_settings: Any) -> None:
+        super().__init__(**layer_settings)
+        self.index = index
+
+    def call(self, maps: Any) -> Any:
+        """Cut maps (n, height, width, channels) to (n, height, width, 1)."""
+        return maps[..., self.index : self.index + 1]
+
+    def get_config(self) -> dict[str, Any]:
+        """Hand the index to the model file."""
+        return {**super().get_config(), "index": self.index}

@@ -9,6 +9,7 @@ from typing import Any, final
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from kidsclf.errors import StoreError
 from kidsclf.models import layers as own_layers
@@ -21,7 +22,7 @@ FILE_NAME = "model.keras"
 
 _OWN = {
     f"{own_layers.PACKAGE}>{layer.__name__}"
-    for layer in (own_layers.Standardise, own_layers.AsinhStretch)
+    for layer in (own_layers.Standardise, own_layers.AsinhStretch, own_layers.Channel)
 }
 # What a file may name. Lambda, TFSMLayer, TorchModuleWrapper and the like run code of the file.
 _KERAS = frozenset({
@@ -45,9 +46,7 @@ class NeuralNetwork(Network):
         self, photometry: Photometry, stamps: Stamps | None, batch_size: int
     ) -> Probabilities:
         """Say the probability of each class, in padded batches of one shape."""
-        inputs = {PHOTOMETRY: photometry}
-        if stamps is not None:
-            inputs[STAMPS] = stamps
+        inputs = inputs_of(self.model, photometry, stamps)
         shape = (len(photometry), len(self.description.classes))
         probabilities = np.empty(shape, dtype=np.float32)
         for start in range(0, len(photometry), batch_size):
@@ -72,6 +71,17 @@ class NeuralNetwork(Network):
     def multiply_adds(self) -> int:
         """Products in dense and convolution layers; the rest is a few per cent."""
         return sum(_multiply_adds(layer) for layer in self.model.layers)
+
+
+def inputs_of(
+    model: keras.Model, photometry: Photometry, stamps: Stamps | None
+) -> dict[str, NDArray[np.float32]]:
+    """Name what a model takes of a source's photometry and stamps, by the names of its inputs."""
+    return {
+        name: values
+        for name, values in ((PHOTOMETRY, photometry), (STAMPS, stamps))
+        if name in model.input and values is not None
+    }
 
 
 def read_neural(

@@ -15,9 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidsclf.models.compiled import add_tables, cells
-from kidsclf.models.feng import HEAD_WIDTHS, PHOTOMETRY_WIDTHS, STANDARDISE
+from kidsclf.models.feng import HEAD_WIDTHS, PHOTOMETRY_WIDTHS, SEQUENCE, STANDARDISE
 from kidsclf.models.network import Photometry
 from kidsclf.models.piecewise import tabulate
+
+
+def can_be_tabulated(model: keras.Model) -> bool:
+    """Say whether a network takes its magnitudes and colours one at a time, as Feng's do."""
+    return any(layer.name == SEQUENCE for layer in model.layers)
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,13 @@ def score_partition(
         prepare_backend(config.infer.backend, config.infer.threads)
     network, calibration = _loaded(work.model(name), made_from, config.infer)
     description, batch_size = network.description, config.infer.batch_size
-    sources = open_sources(work, partition, description, stamps=config.has_images)
+    sources = open_sources(
+        work,
+        partition,
+        description,
+        stamps=config.has_images,
+        reference_band=reference_band,
+    )
     scores = score(network, sources.blocks(batch_size), batch_size=batch_size)
     flags = score_flags(
         sources,

@@ -77,7 +77,7 @@ class Sources:
     Attributes
     ----------
     table : pa.Table
-        ``columns_read`` of the catalogue.
+        ``columns_read`` of the catalogue, at least for the bands of the network.
     description : InputDescription
         Of the network that they are read for.
     stamps : StampReader or None
@@ -92,6 +92,11 @@ class Sources:
     def magnitudes(self) -> NDArray[np.float32]:
         """AB magnitudes in the bands of the network, (n, bands); NaN where not measured."""
         return _stacked(self.table, list(map(magnitude_column, self.description.bands)))
+
+    def magnitude(self, band: str) -> NDArray[np.float32] | None:
+        """AB magnitude in any band, (n,); None where it was not read."""
+        column = magnitude_column(band)
+        return self.table[column].to_numpy() if column in self.table.column_names else None
 
     def blocks(self, batch_size: int) -> Iterator[Inputs]:
         """Give the inputs of all rows, block by block; the next is read while one is in use.
@@ -123,10 +128,19 @@ def batches_in_block(description: InputDescription, batch_size: int) -> int:
 
 
 def open_sources(
-    work: WorkDirectory, partition: Partition, description: InputDescription, *, stamps: bool
+    work: WorkDirectory,
+    partition: Partition,
+    description: InputDescription,
+    *,
+    stamps: bool,
+    reference_band: str | None = None,
 ) -> Sources:
-    """Read what the catalogue has of a partition, and open its stamps if the run has some."""
-    table = HatsCatalogue(work.catalogue).read(partition, columns_read(description.bands))
+    """Read what the catalogue has of a partition, and open its stamps if the run has some.
+
+    The reference band is read too, whether or not the network looks at it.
+    """
+    bands = dict.fromkeys([*description.bands, *([reference_band] if reference_band else [])])
+    table = HatsCatalogue(work.catalogue).read(partition, columns_read(list(bands)))
     reader = CutoutStore(work.cutouts).reader(partition, table[NAME]) if stamps else None
     return Sources(table, description, reader)
 

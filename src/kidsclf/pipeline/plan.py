@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kidsclf.config import Config
 from kidsclf.errors import ConfigError, PlanError
 from kidsclf.features.shapes import peak_bytes
-from kidsclf.models.table import network_entry
+from kidsclf.models.table import NetworkEntry, network_entry
 from kidsclf.pipeline import (
     cutouts,
     features,
@@ -36,6 +36,8 @@ _CUTTING_GIB = 0.35
 """A strip of 16 million pixels with weight and mask, and chunks being packed."""
 _IMAGE_NETWORK_GIB, _NETWORK_GIB = 0.95, 0.45
 """Measured: ``mnn`` and ``mlp`` while they are loaded and made ready, with what they compile."""
+_FURTHER_BRANCH_GIB = 0.6
+"""Measured: ``cnn`` with two bands and ``mnn_all_stamps`` with four, a band beyond the first."""
 _FIRST_MAPS = 32
 """Channels of the first layer of ``mnn``; its maps are there before and after the activation."""
 _FINE_SCALE_ARCSEC = 0.2
@@ -92,7 +94,6 @@ def memory_gib(config: Config, bands: int) -> dict[str, float]:
     """
     row = 16.0 * (2 * bands + 4) + 64.0
     pixels = float(_stamp_size(config)) ** 2 if config.has_images else 0.0
-    stamps = 4.0 * pixels * len(config.cutouts.bands)
     stored = pixels * (2 if config.cutouts.encoding == "int16" else 4)
     partition = config.ingest.max_rows * row
     needs = {
@@ -100,20 +101,31 @@ def memory_gib(config: Config, bands: int) -> dict[str, float]:
         "cutouts": config.ingest.max_rows * stored + _CUTTING_GIB * _GIB * (stored > 0),
         "features": _features_bytes(config) if config.has_features else 0.0,
         "match": 3 * partition,
-        "infer": partition + _network_bytes(config, stamps),
+        "infer": partition + _network_bytes(config, 4.0 * pixels),
         "reduce": 3 * partition,
     }
     return {stage: _PROCESS_GIB + need / _GIB for stage, need in needs.items()}
 
 
-def _network_bytes(config: Config, stamps: float) -> float:
-    """Estimate a network that is loaded, blocks of stamps (bytes a source), and maps of a batch."""
-    entries = [network_entry(name) for name in config.train.networks]
-    batch = config.infer.batch_size * stamps
-    if any(entry.images for entry in entries):
-        of_batch = batch / max(1, len(config.cutouts.bands)) * 2 * _FIRST_MAPS
-        return _IMAGE_NETWORK_GIB * _GIB + 4 * max(float(BLOCK_BYTES), batch) + of_batch
-    return _NETWORK_GIB * _GIB * any(entry.family == "keras" for entry in entries)
+def _network_bytes(config: Config, stamp: float) -> float:
+    """Estimate a network that is loaded, blocks of stamps, and maps of a batch; the largest one.
+
+    ``stamp`` is a source's stamp in one band, bytes.
+    """
+    return max(
+        (_bytes_of(network_entry(name), config, stamp) for name in config.train.networks),
+        default=0.0,
+    )
+
+
+def _bytes_of(entry: NetworkEntry, config: Config, stamp: float) -> float:
+    if not entry.images:
+        return _NETWORK_GIB * _GIB * (entry.family == "keras")
+    bands = len(config.cutouts.bands) if entry.stamps == "all" else 1
+    batch = config.infer.batch_size * stamp
+    network = _IMAGE_NETWORK_GIB + _FURTHER_BRANCH_GIB * (bands - 1)
+    blocks = 4 * max(float(BLOCK_BYTES), batch * bands)
+    return network * _GIB + blocks + batch * 2 * _FIRST_MAPS
 
 
 def _features_bytes(config: Config) -> float:

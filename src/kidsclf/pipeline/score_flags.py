@@ -44,13 +44,12 @@ def score_flags(
         Magnitudes that the labels reach; a ``faintest`` of None is no limit.
     """
     flags = np.zeros(len(scores), np.int32)
-    magnitudes = sources.magnitudes
-    if reference_band in sources.description.bands:
-        magnitude = magnitudes[:, sources.description.bands.index(str(reference_band))]
+    magnitude = sources.magnitude(reference_band) if reference_band else None
+    if magnitude is not None:
         flags[magnitude < np.float32(brightest)] |= ScoreFlag.EXTRAPOLATED
         if faintest is not None:
             flags[magnitude > np.float32(faintest)] |= ScoreFlag.EXTRAPOLATED
-    flags[np.isnan(magnitudes).any(axis=1)] |= ScoreFlag.MISSING_BAND
+    flags[np.isnan(sources.magnitudes).any(axis=1)] |= ScoreFlag.MISSING_BAND
     flags[scores.codes < 0] |= ScoreFlag.UNCLASSIFIED
     if sources.stamps is not None:
         of_cutout = sources.stamps.flags()

@@ -1,6 +1,6 @@
 """Stage ``train``: fit the networks to the training sample, or take those of another run."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pyarrow as pa
@@ -79,10 +79,9 @@ def training_tasks(context: Context) -> list[Task]:
         folder = place(settings.pretrained, context.config.store)
         return [_adopting(context, name, folder) for name in settings.networks]
     require_matched(context)
-    description = describe(context.config, context.bands, stamp_size(context))
     return [
-        _fitting(context, name, fold, description)
-        for name in settings.networks
+        _fitting(context, name, fold, reads)
+        for name, reads in [(name, network_reads(context, name)) for name in settings.networks]
         for fold in (*range(settings.folds), FINAL)
     ]
 
@@ -99,29 +98,33 @@ def require_matched(context: Context) -> None:
         raise out_of_date("match")
 
 
-def stamp_size(context: Context) -> int:
-    """Give the side of the run's stamps, pixels.
+def network_reads(context: Context, name: str) -> InputDescription:
+    """Say what a network reads of the run, its stamps in the size that they were cut in.
 
     Raises
     ------
+    ConfigError
+        When the run lacks what it reads.
     InputError
         When a size in arcsec gave stamps of several sizes to a network that takes one.
     """
-    settings = context.config.cutouts
-    if settings.size_arcsec is None:
-        return settings.size_px
+    entry, settings = network_entry(name), context.config.cutouts
+    data = describe(context.config, context.bands, settings.size_px)
+    reads = entry.reads(data, context.survey.reference_band)
+    if settings.size_arcsec is None or not entry.images:
+        return reads
     sizes: set[int] = set()
     for partition in finished_partitions(context, "train"):
         receipt = context.receipt("cutouts", partition.label)
-        sizes.update(receipt.facts["sizes_px"].values() if receipt else ())
-    networks = [name for name in context.config.train.networks if network_entry(name).images]
-    if len(sizes) > 1 and networks:
+        cut = receipt.facts["sizes_px"] if receipt else {}
+        sizes.update(cut[band] for band in reads.image_bands if band in cut)
+    if len(sizes) > 1:
         raise InputError(
-            f"the network {networks[0]!r} takes stamps of one size in all bands, but "
+            f"the network {name!r} takes stamps of one size in all bands, but "
             f"{settings.size_arcsec} arcsec are {', '.join(map(str, sorted(sizes)))} pixels; set "
             f"cutouts.size_px, or name bands of one pixel scale"
         )
-    return max(sizes, default=settings.size_px)
+    return replace(reads, size_px=max(sizes, default=settings.size_px))
 
 
 def pixel_scale(context: Context) -> float:
@@ -173,17 +176,19 @@ def check_settings(config: Config, survey: ColumnMap) -> None:
     """
     settings = config.train
     for name in settings.networks:
-        if network_entry(name).images and not config.has_images:
+        entry = network_entry(name)
+        if entry.images and not config.has_images:
             raise ConfigError(
                 f"the network {name!r} needs images, but survey.tiles is empty; give tiles or take "
                 f"it out of train.networks"
             )
+        size = config.cutouts.size_px
+        if settings.pretrained is not None and config.cutouts.size_arcsec is not None:
+            # Known in pixels when the tiles are; scoring looks at it again.
+            size = _taught_size(place(settings.pretrained, config.store) / name)
+        reads = entry.reads(describe(config, survey.bands, size), survey.reference_band)
         if settings.pretrained is not None:
-            folder = place(settings.pretrained, config.store)
-            # A size in arcsec is known in pixels when the tiles are; scoring looks at it again.
-            known = config.cutouts.size_arcsec is None
-            size = config.cutouts.size_px if known else _taught_size(folder / name)
-            _check_pretrained(name, folder, describe(config, survey.bands, size))
+            _check_pretrained(name, place(settings.pretrained, config.store), reads)
     if settings.pretrained is None and settings.sample not in config.samples:
         raise ConfigError(
             f"train.sample = {settings.sample!r} is not among the samples "
@@ -193,7 +198,10 @@ def check_settings(config: Config, survey: ColumnMap) -> None:
 
 
 def describe(config: Config, bands: tuple[str, ...], size_px: int) -> InputDescription:
-    """Say what the run's networks read and answer, from stamps of ``size_px`` pixels."""
+    """Say what a run has for its networks, with stamps of ``size_px`` pixels.
+
+    What each of them reads of it, ``NetworkEntry.reads`` says.
+    """
     image_bands = config.cutouts.bands if config.has_images else ()
     size = size_px if config.has_images else 0
     return InputDescription(bands, image_bands, size, config.train.classes)
@@ -240,8 +248,6 @@ def _check_labels(context: Context) -> None:
 
 def _fitting(context: Context, name: str, fold: int, description: InputDescription) -> Task:
     settings, entry = context.config.train, network_entry(name)
-    if not entry.images:
-        description = description.without_images()
     seed = int(fingerprint(context.config.run.seed, name, fold)[:8], 16)
     left_out = left_out_before(context, "train")
     made_from = fingerprint(
@@ -269,6 +275,7 @@ def _fitting(context: Context, name: str, fold: int, description: InputDescripti
             seed,
             made_from,
             pixel_scale(context) if entry.images else 0.0,
+            context.bands,
             context.survey.reference_band,
             left_out,
         ),
@@ -292,7 +299,7 @@ def _taught_size(folder: Place) -> int:
     return read_card(folder).description.size_px if (folder / CARD).exists() else 0
 
 
-def _check_pretrained(name: str, folder: Place, description: InputDescription) -> None:
+def _check_pretrained(name: str, folder: Place, wanted: InputDescription) -> None:
     for file in (CARD, VALIDATION):
         if not (folder / name / file).exists():
             raise ConfigError(
@@ -300,7 +307,6 @@ def _check_pretrained(name: str, folder: Place, description: InputDescription) -
                 f"{folder / name / file} is not there; give the 'models' folder of a finished run "
                 f"of this version"
             )
-    wanted = description if network_entry(name).images else description.without_images()
     found = read_card(folder / name).description.as_dict()
     differ = [key for key, value in wanted.as_dict().items() if found[key] != value]
     if differ:
@@ -320,14 +326,19 @@ def train_network(
     seed: int,
     made_from: str,
     scale_arcsec: float,
+    bands: tuple[str, ...],
     reference_band: str | None,
     left_out: frozenset[str],
 ) -> Made:
-    """Fit one network and publish it with its answers; with a fold, also those of that fold."""
+    """Fit one network and publish it with its answers; with a fold, also those of that fold.
+
+    Magnitudes are read in all bands of the survey: the network's part of them teaches it, and all
+    of them stand beside its answers.
+    """
     entry, settings = network_entry(name), config.train
     if entry.family == "keras":
         prepare_backend(config.infer.backend, settings.threads)
-    sample = read_labelled(work, settings.sample, description, left_out)
+    sample = read_labelled(work, settings.sample, replace(description, bands=bands), left_out)
     split = splits(sample.names, settings, fold)
     parts = {which: np.flatnonzero(split == which) for which in SPLITS}
     fitted = fit_network(

@@ -52,7 +52,7 @@ def fit_network(
     ----------
     entry : NetworkEntry
     description : InputDescription
-        Of the data; its image bands are ignored by a network of photometry alone.
+        What the network reads of the data (``entry.reads``).
     train, validation : LabelledInputs
         The one teaches, the other chooses the epoch that is kept. Sources without a stamp are
         left out for a network that needs one.
@@ -65,8 +65,6 @@ def fit_network(
     InputError
         If a sample is empty, or a class has no source to learn from.
     """
-    if not entry.images:
-        description = description.without_images()
     samples = (_sample_of(train, description), _sample_of(validation, description))
     for name, sample in zip(("training", "validation"), samples, strict=True):
         _check(sample, name, entry, description)
@@ -89,7 +87,7 @@ def fit_network(
 
 def _sample_of(labelled: LabelledInputs, description: InputDescription) -> Sample:
     """Turn labelled sources into what a network reads."""
-    photometry = photometry_features(labelled.inputs.magnitudes)
+    photometry = photometry_features(labelled.inputs.magnitudes_in(description.bands))
     if not description.image_bands:
         return Sample(photometry, None, labelled.codes)
     stamps = stack_stamps(labelled.inputs.images, description.image_bands)

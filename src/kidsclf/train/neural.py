@@ -14,9 +14,9 @@ from kidsclf.config import NeuralSettings
 from kidsclf.errors import PlanError
 from kidsclf.features.images import pixel_noise
 from kidsclf.models.description import InputDescription
-from kidsclf.models.feng import PHOTOMETRY, STAMPS, STANDARDISE, STRETCH
+from kidsclf.models.feng import PHOTOMETRY, STANDARDISE, STRETCH
 from kidsclf.models.network import Network
-from kidsclf.models.neural import NeuralNetwork
+from kidsclf.models.neural import NeuralNetwork, inputs_of
 from kidsclf.models.table import NetworkEntry
 from kidsclf.train.sample import HistoryRow, Sample
 
@@ -105,7 +105,8 @@ def _measure_inputs(model: keras.Model, train: Sample) -> None:
         low, middle, high = np.quantile(measured, (0.16, 0.5, 0.84)) if len(measured) else (0, 0, 0)
         centre.append(middle)
         width.append((high - low) / 2 or 1.0)
-    model.get_layer(STANDARDISE).set_weights([np.array(centre), np.array(width)])
+    if PHOTOMETRY in model.input:
+        model.get_layer(STANDARDISE).set_weights([np.array(centre), np.array(width)])
     if train.stamps is not None:
         model.get_layer(STRETCH).set_weights([pixel_noise(train.stamps)])
 
@@ -135,9 +136,8 @@ def _run_epoch(
     losses, accuracies = [], []
     for start in range(0, len(train) - size + 1, size):
         rows = order[start : start + size]
-        inputs = {PHOTOMETRY: train.photometry[rows]}
-        if train.stamps is not None:
-            inputs[STAMPS] = train.stamps[rows]
+        stamps = None if train.stamps is None else train.stamps[rows]
+        inputs = inputs_of(learner, train.photometry[rows], stamps)
         measures = learner.train_on_batch(inputs, train.codes[rows], return_dict=True)
         losses.append(measures["cross_entropy"])
         accuracies.append(measures["accuracy"])
