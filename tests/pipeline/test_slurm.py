@@ -10,9 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from distributed import Client, as_completed
+from distributed import Client, Future, as_completed
 from work_directories import COMMAND, science_of
 
+import kidsclf.cluster.slurm
 from kidsclf.cluster.open import open_cluster
 from kidsclf.config import ClusterSettings, SlurmSettings
 from kidsclf.errors import ClusterError
@@ -145,55 +146,6 @@ def test_a_queue_that_is_full_is_not_waited_for_for_ever(small_survey, command, 
         assert settles()
 
 
-def test_traffic_is_encrypted_and_certificates_are_private(tmp_path):
-    def open_to_others() -> set[int]:
-        found = psutil.Process().net_connections("inet")
-        listening = [each.laddr for each in found if each.status == psutil.CONN_LISTEN]
-        return {address.port for address in listening if address.ip != "127.0.0.1"}
-
-    settings = ClusterSettings(
-        kind="slurm",
-        workers=1,
-        memory_gib_per_worker=MEMORY_GIB,
-        dashboard_port=0,
-        slurm=SlurmSettings(
-            start_timeout_seconds=120, job_script_prologue=("export FROM_PROLOGUE=yes",)
-        ),
-    )
-    scratch = tmp_path / "work" / "scratch"
-    with open_cluster(
-        settings,
-        scratch=scratch,
-        logs=tmp_path / "logs",
-        environment={"KERAS_BACKEND": "tensorflow", "WITH_SPACES": "two words; and 'quotes'"},
-    ) as client:
-        address = client.scheduler.address
-        assert address.startswith("tls://")
-        (worker,) = client.run(lambda: dict(os.environ)).items()
-        (beyond_loopback,) = client.run(open_to_others).values()
-        assert beyond_loopback == {int(worker[0].rpartition(":")[2])}
-        assert worker[0].startswith("tls://")
-        assert worker[1]["KERAS_BACKEND"] == "tensorflow"
-        assert worker[1]["WITH_SPACES"] == "two words; and 'quotes'"
-        assert worker[1]["FROM_PROLOGUE"] == "yes"
-        assert worker[1]["SLURM_JOB_ID"].isdigit()
-        for stranger in (address, address.replace("tls://", "tcp://")):
-            with pytest.raises((OSError, TypeError, RuntimeError)):
-                Client(stranger, timeout="2s", set_as_default=False)
-        certificates = list((scratch / "certificates").iterdir())
-        assert len(certificates) == 2
-        assert {path.stat().st_mode & 0o777 for path in certificates} == {0o600}
-        assert (scratch / "certificates").stat().st_mode & 0o777 == 0o700
-        port = int(client.dashboard_link.split(":")[2].split("/")[0])
-        listening = [
-            each.laddr.ip
-            for each in psutil.Process().net_connections("inet")
-            if each.status == psutil.CONN_LISTEN and each.laddr.port == port
-        ]
-        assert listening == ["127.0.0.1"]
-    assert settles()
-
-
 def settings_for(workers: int, **slurm: object) -> ClusterSettings:
     """Ask for workers of one core."""
     return ClusterSettings(
@@ -218,6 +170,23 @@ def noting(path: Path, seconds: float) -> Callable[[int], int]:
     return note
 
 
+def jobs_until(
+    client: Client, notes: Path, enough: Callable[[list[int]], bool], futures: list[Future]
+) -> list[int]:
+    """Do tasks until those that are done came from enough jobs; none may be done twice."""
+    jobs: list[int] = []
+    running, number = as_completed(futures), len(futures)
+    for future in running:
+        jobs.append(future.result())
+        future.release()  # as a run does, so that no worker keeps results
+        if not enough(jobs):
+            assert number < 200, f"only jobs {set(jobs)} have come"
+            running.add(client.submit(noting(notes, 1.0), number, pure=False))
+            number += 1
+    assert sorted(map(int, notes.read_text().split())) == list(range(number))
+    return jobs
+
+
 def suspicions(client: Client) -> int:
     """Count how often a task was thought to have killed its worker."""
     return client.run_on_scheduler(
@@ -225,50 +194,92 @@ def suspicions(client: Client) -> int:
     )
 
 
-def test_a_cancelled_job_finishes_its_task_and_is_replaced(tmp_path):
-    asked = open_cluster(
-        settings_for(2), scratch=tmp_path / "work/scratch", logs=tmp_path / "logs", environment={}
-    )
-    notes = tmp_path / "notes"
-    with asked as client:
+ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "WITH_SPACES": "two words; and 'quotes'"}
+
+
+@pytest.fixture(scope="class")
+def folder(tmp_path_factory) -> Path:
+    """Where the cluster of two jobs keeps its certificates and logs."""
+    return tmp_path_factory.mktemp("two-jobs")
+
+
+@pytest.fixture(scope="class")
+def two_jobs(slurm, folder) -> Iterator[Client]:
+    """A cluster of two jobs."""
+    settings = settings_for(2, job_script_prologue=("export FROM_PROLOGUE=yes",))
+    with open_cluster(
+        settings, scratch=folder / "scratch", logs=folder / "logs", environment=ENVIRONMENT
+    ) as client:
         client.wait_for_workers(2, timeout=120)
-        futures = client.map(noting(notes, 3.0), range(16))
+        yield client
+    assert settles()
+
+
+class TestTwoJobs:
+    """Tests that share a cluster, whose jobs have left the queue when the last one ends."""
+
+    def test_traffic_is_encrypted_and_certificates_are_private(self, two_jobs, folder):
+        def open_to_others() -> set[int]:
+            found = psutil.Process().net_connections("inet")
+            listening = [each.laddr for each in found if each.status == psutil.CONN_LISTEN]
+            return {address.port for address in listening if address.ip != "127.0.0.1"}
+
+        address = two_jobs.scheduler.address
+        assert address.startswith("tls://")
+        for worker, beyond_loopback in two_jobs.run(open_to_others).items():
+            assert worker.startswith("tls://")
+            assert beyond_loopback == {int(worker.rpartition(":")[2])}
+        for environment in two_jobs.run(lambda: dict(os.environ)).values():
+            assert environment.items() >= {**ENVIRONMENT, "FROM_PROLOGUE": "yes"}.items()
+            assert environment["SLURM_JOB_ID"].isdigit()
+        for stranger in (address, address.replace("tls://", "tcp://")):
+            with pytest.raises((OSError, TypeError, RuntimeError)):
+                Client(stranger, timeout="2s", set_as_default=False)
+        certificates = list((folder / "scratch/certificates").iterdir())
+        assert len(certificates) == 2
+        assert {path.stat().st_mode & 0o777 for path in certificates} == {0o600}
+        assert (folder / "scratch/certificates").stat().st_mode & 0o777 == 0o700
+        port = int(two_jobs.dashboard_link.split(":")[2].split("/")[0])
+        listening = [
+            each.laddr.ip
+            for each in psutil.Process().net_connections("inet")
+            if each.status == psutil.CONN_LISTEN and each.laddr.port == port
+        ]
+        assert listening == ["127.0.0.1"]
+
+    def test_a_cancelled_job_finishes_its_task_and_is_replaced(self, two_jobs, tmp_path):
+        notes = tmp_path / "notes"
+        futures = two_jobs.map(noting(notes, 3.0), range(2))
         while not notes.exists() or len(notes.read_text().split()) < 2:
             time.sleep(0.05)
         cancelled, kept = queue()
         subprocess.run(["scancel", cancelled], check=True)
-        jobs = client.gather(futures)
-        assert sorted(map(int, notes.read_text().split())) == list(range(16))  # none done twice
-        assert suspicions(client) == 0
-        assert int(cancelled) in jobs  # it has finished what it had begun
-        assert len(set(jobs)) == 3  # and another came in its place
-        assert int(kept) in jobs
-    assert settles()
+        jobs = jobs_until(two_jobs, notes, lambda jobs: len(set(jobs)) == 3, futures)
+        assert suspicions(two_jobs) == 0
+        assert jobs.count(int(cancelled)) == 1  # it has finished what it had begun
+        assert int(kept) in jobs  # and another came in the cancelled one's place
 
 
 def test_a_worker_leaves_before_its_walltime_and_is_replaced(tmp_path):
     asked = open_cluster(
-        settings_for(1, walltime="00:01:00"),
+        settings_for(1, walltime="00:00:40"),  # Slurm itself grants whole minutes
         scratch=tmp_path / "work/scratch",
         logs=tmp_path / "logs",
         environment={},
     )
     notes = tmp_path / "notes"
     with asked as client:
-        jobs = []
-        for future in as_completed(client.map(noting(notes, 2.0), range(25))):
-            jobs.append(future.result())
-            future.release()  # as a run does, so that no worker keeps results
-        assert sorted(map(int, notes.read_text().split())) == list(range(25))
+        futures = client.map(noting(notes, 1.0), range(2))
+        jobs_until(client, notes, lambda jobs: len(set(jobs)) == 2, futures)
         assert suspicions(client) == 0
-        assert len(set(jobs)) > 1
     assert settles()
     assert "DUE TO TIME LIMIT" not in "".join(
         path.read_text() for path in (tmp_path / "logs").glob("*.err")
     )
 
 
-def test_jobs_that_end_at_once_are_not_waited_for(tmp_path):
+def test_jobs_that_end_at_once_are_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(kidsclf.cluster.slurm, "_SETTLE_SECONDS", 3.0)
     broken = settings_for(2, job_script_prologue=("echo no such module: gcc >&2", "exit 3"))
     asked = open_cluster(
         broken, scratch=tmp_path / "work/scratch", logs=tmp_path / "logs", environment={}
