@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from s3_server import S3Server, environment, missing_programs, running_server
+from warm_command import WarmCommand, warm_command
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -33,6 +34,13 @@ def survey_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no survey data in {folder}; set KIDSCLF_TEST_DATA to the folder of them")
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[WarmCommand]:
+    """Starts the command without waiting for its imports."""
+    with warm_command() as starting:
+        yield starting
 
 
 @pytest.fixture(scope="session")

@@ -64,30 +64,40 @@ def survey(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def start(survey) -> Iterator[Callable[..., Run]]:
-    """Start the command; what still runs when the test ends is killed."""
+def start(survey, warm) -> Iterator[Callable[..., Run]]:
+    """Start the command; what still runs when the test ends is killed.
+
+    Its workers die with POISON's tasks; they may touch a task ``deaths`` times.
+    """
     begun: list[Run] = []
 
-    def begin(work: Path, *arguments: str, poison: str = "", config: Path | None = None) -> Run:
+    def begin(
+        work: Path,
+        *arguments: str,
+        poison: str = "",
+        deaths: int = 4,
+        config: Path | None = None,
+    ) -> Run:
         environment = {**os.environ}
         if poison:
-            script = str(Path(__file__).with_name("poison.py"))
-            environment |= {"DASK_DISTRIBUTED__WORKER__PRELOAD": script, "POISON": poison}
-        command = [*COMMAND, str(config or survey / "run.toml"), "--workdir", str(work)]
-        process = subprocess.Popen(
-            [*command, "--log-format", "json", *arguments],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        begun.append(Run(process))
+            environment |= {
+                "DASK_DISTRIBUTED__WORKER__PRELOAD": str(Path(__file__).with_name("poison.py")),
+                "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(deaths - 1),
+                "POISON": poison,
+            }
+        asked = [config or survey / "run.toml", "--workdir", work, "--log-format", "json"]
+        events, written = os.pipe()
+        with Path(os.devnull).open("w") as nowhere:
+            process = warm.start([*asked, *arguments], nowhere.fileno(), written, environment)
+        os.close(written)
+        begun.append(Run(process, os.fdopen(events)))
         return begun[-1]
 
     yield begin
     for run in begun:
         run.process.kill()
-        run.process.communicate()
+        run.process.wait()
+        run.stream.close()
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +110,8 @@ def make_cluster(tmp_path_factory) -> Iterator[Callable[[], Cluster]]:
         scheduler = dask_process(
             "scheduler", folder, "--host", "127.0.0.1", "--port", "0", "--no-dashboard"
         )
-        until((folder / "scheduler.json").exists)
+        where = folder / "scheduler.json"  # made first, then written
+        until(lambda: where.exists() and where.read_text().endswith("}"))
         cluster = Cluster(folder, scheduler)
         made.append(cluster)
         for _ in range(2):

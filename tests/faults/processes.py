@@ -11,12 +11,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import psutil
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "pipeline"))
 
 from work_directories import COMMAND, science_of, summary_of
+
+from warm_command import WarmProcess
 
 __all__ = ["COMMAND", "summary_of"]
 
@@ -27,14 +30,14 @@ STAGES = ("ingest.read", "ingest", "match", "train", "infer", "reduce", "product
 class Run:
     """The command as a process, followed by the events that it writes."""
 
-    process: subprocess.Popen[str]
+    process: WarmProcess
+    stream: IO[str]
     events: list[dict] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
     def follow(self, at: Callable[[dict], None] = lambda event: None) -> int:
         """Read events until the command ends; give its exit code."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
+        for line in self.stream:
             if not line.startswith("{"):
                 self.said.append(line.strip())
                 continue
@@ -76,17 +79,16 @@ class Cluster:
         nannies = [psutil.Process(each.pid) for each in self.nannies if each.poll() is None]
         return [child for nanny in nannies for child in nanny.children() if _is_worker(child)]
 
-    def add_worker(self) -> None:
-        """Start one more worker of one thread."""
-        leaving = (
-            "--preload",
-            "kidsclf.cluster.leaving",
-            "--preload-nanny",
-            "kidsclf.cluster.leaving",
-        )
+    def add_worker(self, number: int = 1) -> subprocess.Popen[bytes]:
+        """Start one more worker of one thread, or several whose nannies share a process."""
+        leaving = "kidsclf.cluster.leaving"
         self.nannies.append(
-            dask_process("worker", self.folder, "--nthreads", "1", "--no-dashboard", *leaving)
+            dask_process(
+                *("worker", self.folder, "--nworkers", str(number), "--nthreads", "1"),
+                *("--no-dashboard", "--preload", leaving, "--preload-nanny", leaving),
+            )
         )
+        return self.nannies[-1]
 
     def stop(self) -> None:
         """End all its processes."""

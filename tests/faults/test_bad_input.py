@@ -11,6 +11,7 @@ from processes import AtStages, finished_files, kill, summary_of, whole
 
 from kidsclf.mock import MockSettings, write_survey
 
+IMAGE_STAGES = ("cutouts", "features")
 QUARANTINE = ("--set", "run.on_bad_input=quarantine")
 
 
@@ -42,6 +43,7 @@ def test_partitions_that_kill_workers_are_named_then_left_out_then_done(
         *(work, "--cluster", "local", *QUARANTINE),
         *("--set", "cluster.memory_gib_per_worker=1.5"),
         poison=poison,
+        deaths=2,  # fewer than the usual four, which were shown above
     )
     assert run.follow() == 7, run.said
     assert before.items() <= finished_files(work).items()
@@ -49,7 +51,7 @@ def test_partitions_that_kill_workers_are_named_then_left_out_then_done(
     assert told == [f"match {a}", f"infer xgboost@{b}", f"products {c}"]
     record = json.loads((work / f"quarantine/infer/xgboost@{b.replace('/', '_')}.json").read_text())
     assert record["rows"] == partition_rows(undisturbed, b)
-    assert "killed each of the 4 workers" in record["reason"]
+    assert "killed each of the 2 workers" in record["reason"]
     summary = summary_of(work)
     lost = sum(partition_rows(undisturbed, label) for label in (a, b))
     assert summary["rows_in"] == summary["rows_out"] + sum(
@@ -100,6 +102,8 @@ catalogue = ["survey/catalogues/*.fits"]
 tiles = ["survey/tiles/*_r_sci.fits*"]
 [ingest]
 max_rows = 100
+[features]
+measure = ["gini", "m20"]
 [cluster]
 dashboard_port = 0
 """
@@ -115,14 +119,14 @@ def tiles(tmp_path_factory):
     return folder
 
 
-def stamps(work):
-    files = (work / "cutouts.zarr").rglob("*")
+def made_of_images(work):
+    """Read the stamps and what was measured on them."""
+    files = [*(work / "cutouts.zarr").rglob("*"), *(work / "features").rglob("*")]
     return {str(path.relative_to(work)): path.read_bytes() for path in files if path.is_file()}
 
 
-@pytest.mark.parametrize(("settings", "code"), [((), 3), (QUARANTINE, 7)])
-def test_a_tile_that_vanishes(settings, code, start, cluster, tiles, tmp_path):
-    asked = ("--cluster", cluster.address, "--stages", "ingest,cutouts")
+def test_a_tile_that_vanishes(start, cluster, tiles, tmp_path):
+    asked = ("--cluster", cluster.address, "--stages", "ingest,cutouts,features")
     config, work, sound = tiles / "run.toml", tmp_path / "work", tmp_path / "sound"
     assert start(sound, *asked, config=config).follow() == 0
     tile = max((tiles / "survey/tiles").glob("*_r_sci.fits*"))
@@ -132,21 +136,26 @@ def test_a_tile_that_vanishes(settings, code, start, cluster, tiles, tmp_path):
         if event["event"] == "stage" and event["stage"] == "cutouts":
             tile.rename(away)
 
-    run = start(work, *asked, *settings, config=config)
-    try:
-        assert run.follow(take_away) == code, run.said
-    finally:
-        away.rename(tile)
-    said = [event["reason"] for event in run.events if event["event"] == "quarantine"]
-    assert str(tile) in (said[0] if said else run.said[-1])
-    if code == 7:
-        assert 0 < len(stamps(work)) < len(stamps(sound))
-    before = finished_files(work)
+    before = {}
+    for settings, code in (((), 3), (QUARANTINE, 7)):
+        run = start(work, *asked, *settings, config=config)
+        try:
+            assert run.follow(take_away) == code, run.said
+        finally:
+            away.rename(tile)
+        said = [event["reason"] for event in run.events if event["event"] == "quarantine"]
+        assert str(tile) in (said[0] if said else run.said[-1])
+        assert before.items() <= finished_files(work).items()
+        before = finished_files(work)
+    assert 0 < len(made_of_images(work)) < len(made_of_images(sound))
+
+    # Where there are stamps, killed workers and a killed command cost nothing either.
     run = start(work, *asked, config=config)
-    # Where there are stamps to cut, a killed worker costs nothing either.
-    deed = AtStages(work, lambda chance: kill(chance.choice(cluster.workers)), 6, "cutouts")
+    assert run.follow(AtStages(work, lambda _: kill(run.process), 6, "cutouts")) == -9
+    run = start(work, *asked, config=config)
+    deed = AtStages(work, lambda chance: kill(chance.choice(cluster.workers)), 6, *IMAGE_STAGES)
     assert run.follow(deed) == 0, run.said
-    assert deed.struck == ["cutouts"]
+    assert "features" in deed.struck
     assert before.items() <= finished_files(work).items()
-    assert stamps(work) == stamps(sound)
+    assert made_of_images(work) == made_of_images(sound)
     assert not (work / "quarantine").exists()

@@ -1,5 +1,6 @@
 """Any process may be killed, in any stage: the same command goes on and the same bytes come out."""
 
+import os
 import signal
 import time
 
@@ -36,9 +37,9 @@ def test_killed_nannies_cost_nothing_but_their_workers(start, cluster, undisturb
         assert not alive, "a worker has outlived its nanny"
         cluster.add_worker()
 
-    deed = AtStages(tmp_path / "work", kill_one, 2, "ingest", "match", "infer", "products")
+    deed = AtStages(tmp_path / "work", kill_one, 2, "ingest", "match", "train", "infer", "products")
     assert run.follow(deed) == 0, run.said
-    assert len(deed.struck) == 4
+    assert len(deed.struck) == 5
     assert whole(tmp_path / "work", undisturbed)
 
 
@@ -46,7 +47,7 @@ def test_a_killed_scheduler_ends_the_run_which_goes_on_with_another(
     start, make_cluster, cluster, undisturbed, tmp_path
 ):
     work, before = tmp_path / "work", {}
-    for stage in ("match", "infer"):
+    for stage in ("match", "train"):
         lost = make_cluster()
         run = start(work, "--cluster", lost.address)
         deed = AtStageOrLater(work, lambda _, lost=lost: lost.scheduler.kill(), 3, stage)
@@ -66,7 +67,7 @@ def test_a_killed_scheduler_ends_the_run_which_goes_on_with_another(
 
 def test_a_killed_command_goes_on_where_it_stood(start, cluster, undisturbed, tmp_path):
     work, before, blows = tmp_path / "work", {}, 0
-    for seed, stage in enumerate(("ingest", "match", "infer", "reduce")):
+    for seed, stage in enumerate(STAGES):
         run = start(work, "--cluster", cluster.address)
         deed = AtStageOrLater(work, lambda _, run=run: kill(run.process), seed, stage)
         # What was under way when the last blow fell is done by the workers all the same: so the
@@ -77,46 +78,52 @@ def test_a_killed_command_goes_on_where_it_stood(start, cluster, undisturbed, tm
         now = finished_files(work)
         assert before.items() <= now.items()
         before = now
-    assert blows >= 3
+    assert blows >= len(STAGES) - 2
     run = start(work, "--cluster", cluster.address)
     assert run.follow() == 0, run.said
     assert before.items() <= finished_files(work).items()
     assert whole(work, undisturbed)
 
 
-def test_a_killed_command_takes_its_workers_with_it(start, cluster, undisturbed, tmp_path):
-    run = start(tmp_path / "work", "--cluster", "local")
-    workers: list[psutil.Process] = []
+def test_a_command_that_ends_takes_its_workers_with_it(start, cluster, undisturbed, tmp_path):
+    """Ctrl-C, which a terminal sends to the workers too; then SIGTERM; then SIGKILL."""
+    work, workers = tmp_path / "work", []
 
-    def kill_it(_):
-        workers.extend(run.workers)
-        kill(run.process)
+    def ended(stage, deed):
+        run = start(work, "--cluster", "local")
 
-    assert run.follow(AtStages(tmp_path / "work", kill_it, 4, "infer")) == -9
-    assert workers
-    _, alive = psutil.wait_procs(workers, timeout=30)
-    assert not alive
-    status = status_of(WorkDirectory(tmp_path / "work"))
+        def end_it(_):
+            workers.extend(run.workers)
+            deed(run.process)
+
+        code = run.follow(AtStageOrLater(work, end_it, 4, stage))
+        assert workers
+        _, alive = psutil.wait_procs(workers, timeout=30)
+        assert not alive
+        return run, code
+
+    for stage, deed in (
+        ("match", lambda process: os.killpg(process.pid, signal.SIGINT)),
+        ("infer", lambda process: process.terminate()),
+    ):
+        run, code = ended(stage, deed)
+        assert code == 130
+        assert run.said == ["kidsclf: interrupted; the same command goes on from here"]
+        assert not list(work.rglob(".unfinished-*"))
+        assert not (work / "scratch").exists()
+    _, code = ended("reduce", lambda process: process.kill())
+    assert code == -9
+    status = status_of(WorkDirectory(work))
     assert status.failure is not None
     assert "it was killed" in status.failure.reason
     assert not status.running
     assert not status.done
-    run = start(tmp_path / "work", "--cluster", cluster.address)
+    before = finished_files(work)
+    run = start(work, "--cluster", cluster.address)
     assert run.follow() == 0, run.said
-    assert whole(tmp_path / "work", undisturbed)
-    assert status_of(WorkDirectory(tmp_path / "work")).done
-
-
-def test_a_command_told_to_end_says_so_and_goes_on_later(start, cluster, undisturbed, tmp_path):
-    run = start(tmp_path / "work", "--cluster", "local")
-    deed = AtStages(tmp_path / "work", lambda _: run.process.terminate(), 5, "infer")
-    assert run.follow(deed) == 130
-    assert run.said == ["kidsclf: interrupted; the same command goes on from here"]
-    assert not list((tmp_path / "work").rglob(".unfinished-*"))
-    assert not (tmp_path / "work/scratch").exists()
-    run = start(tmp_path / "work", "--cluster", cluster.address)
-    assert run.follow() == 0, run.said
-    assert whole(tmp_path / "work", undisturbed)
+    assert before.items() <= finished_files(work).items()
+    assert whole(work, undisturbed)
+    assert status_of(WorkDirectory(work)).done
 
 
 def noting(path, seconds):
@@ -134,28 +141,27 @@ def noting(path, seconds):
     return note
 
 
-@pytest.mark.parametrize("told", ["nanny", "worker", "both"])
-def test_a_worker_told_to_go_finishes_its_task(told, make_cluster, tmp_path):
+@pytest.mark.parametrize("told", ["nanny of two", "worker", "both"])
+def test_workers_told_to_go_finish_their_tasks(told, cluster, tmp_path):
     """Slurm says SIGTERM to all processes of a job, and kills them 30 s later."""
-    cluster, notes = make_cluster(), tmp_path / "notes"
+    notes = tmp_path / "notes"
+    leaving = cluster.add_worker(2 if told == "nanny of two" else 1)
     with Client(cluster.address) as client:
-        futures = client.map(noting(notes, 2.0), range(4))
-        until(lambda: notes.exists() and notes.read_text().count("begun") >= 2)
-        leaving = cluster.nannies[0]
-        (worker,) = [
-            child
-            for child in psutil.Process(leaving.pid).children()
-            if "spawn_main" in str(child.cmdline())
-        ]
-        for process in {"nanny": [leaving], "worker": [worker], "both": [leaving, worker]}[told]:
+        workers = 4 if told == "nanny of two" else 3
+        client.wait_for_workers(workers, timeout=120)
+        futures = client.map(noting(notes, 1.5), range(workers + 1))
+        until(lambda: notes.exists() and notes.read_text().count("begun") >= workers)
+        children = psutil.Process(leaving.pid).children()
+        theirs = [child for child in children if "spawn_main" in str(child.cmdline())]
+        assert len(theirs) == workers - 2
+        for process in {"worker": theirs, "both": [leaving, *theirs]}.get(told, [leaving]):
             process.send_signal(signal.SIGTERM)
         assert leaving.wait(timeout=30) == 0
-        assert sorted(client.gather(futures)) == [0, 1, 2, 3]
+        assert sorted(client.gather(futures)) == list(range(workers + 1))
         suspected = client.run_on_scheduler(
-            lambda dask_scheduler: [p.suspicious for p in dask_scheduler.task_prefixes.values()]
+            lambda dask_scheduler: dask_scheduler.task_prefixes["note"].suspicious
         )
     assert sorted(notes.read_text().split("\n")[:-1]) == sorted(
-        f"{k} {state}" for k in range(4) for state in ("begun", "ended")
+        f"{k} {state}" for k in range(workers + 1) for state in ("begun", "ended")
     )
-    assert set(suspected) == {0}
-    cluster.stop()
+    assert suspected == 0

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import pyarrow as pa
@@ -49,21 +50,30 @@ class Finished:
 
 
 @pytest.fixture(scope="session")
-def command() -> Callable[..., Finished]:
-    """Run the command as a user does, in a process of its own."""
+def command(warm) -> Callable[..., Finished]:
+    """Run the command in a process of its own."""
 
     def run(*arguments: object, timeout: float = 300.0) -> Finished:
-        done = subprocess.run(
-            [*COMMAND, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            env={**os.environ, "COLUMNS": "100"},
-        )
-        return Finished(done.returncode, done.stdout, done.stderr)
+        with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+            environment = {**os.environ, "COLUMNS": "100"}
+            process = warm.start(arguments, out.fileno(), err.fileno(), environment)
+            try:
+                code = process.wait(timeout)
+            finally:
+                process.kill()
+            out.seek(0)
+            err.seek(0)
+            return Finished(code, out.read(), err.read())
 
     return run
+
+
+def run_as_a_user_does(*arguments: object) -> None:
+    """Run ``python -m kidsclf.run``, from the start of the interpreter on."""
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def sources(rng: np.random.Generator, n: int) -> pa.Table:
@@ -118,13 +128,12 @@ def workers() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def finished_run(small_survey, command, tmp_path_factory) -> Path:
+def finished_run(small_survey, tmp_path_factory) -> Path:
     """The work directory of an undisturbed run over the small survey."""
     work = tmp_path_factory.mktemp("run") / "work"
-    done = command(
+    run_as_a_user_does(
         small_survey / "run.toml", "--workdir", work, "--set", "cluster.dashboard_port=0"
     )
-    assert done.code == 0, done.err
     return work
 
 
@@ -176,9 +185,8 @@ def mock_survey(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def image_run(mock_survey, command) -> Path:
+def image_run(mock_survey) -> Path:
     """The work directory of a run over the mock survey."""
     work = mock_survey / "work"
-    done = command(mock_survey / "run.toml", "--workdir", work)
-    assert done.code == 0, done.err
+    run_as_a_user_does(mock_survey / "run.toml", "--workdir", work)
     return work

@@ -36,7 +36,9 @@ def test_a_finished_run_is_done(finished_run, command):
     assert "done, no run is at work" in text
 
 
-def test_what_is_left_and_why_it_ended_is_said(small_survey, finished_run, command, tmp_path):
+def test_what_is_left_and_why_it_ended_is_said(
+    small_survey, finished_run, command, workers, tmp_path
+):
     work = tmp_path / "work"
     shutil.copytree(finished_run, work)
     for receipt in sorted((work / "receipts/infer").glob("xgboost*"))[1:]:
@@ -47,18 +49,14 @@ def test_what_is_left_and_why_it_ended_is_said(small_survey, finished_run, comma
     assert (infer["finished"], infer["state"]) == (1, "begun")
     model = next((work / "models/xgboost").glob("model*"))
     model.write_bytes(b"broken")
-    broken = command(
-        *(small_survey / "run.toml", "--workdir", work, "--stages", "infer"),
-        *("--set", "cluster.dashboard_port=0"),
-    )
+    asked = (small_survey / "run.toml", "--workdir", work, "--cluster", workers)
+    broken = command(*asked, "--stages", "infer")
     assert broken.code != 0
     failure = told(command, work)["failure"]
     assert failure["exit_code"] == broken.code
     assert failure["reason"] in broken.err
     assert failure["reason"] in command("status", work).out
-    mended = command(
-        small_survey / "run.toml", "--workdir", work, "--set", "cluster.dashboard_port=0"
-    )
+    mended = command(*asked)
     assert mended.code == 0, mended.err
     status = told(command, work)
     assert status["done"]
