@@ -41,10 +41,10 @@ from kidsclf.models.backend import prepare_backend
 from kidsclf.models.description import InputDescription
 from kidsclf.models.files import load_network, save_network
 from kidsclf.models.table import network_entry
+from kidsclf.pipeline.fitting import BRIGHTEST, VALIDATION
 from kidsclf.pipeline.infer import ready, score_partition
 from kidsclf.pipeline.inputs import columns_read, open_sources
 from kidsclf.pipeline.mapping import Engine, Task
-from kidsclf.pipeline.train import BRIGHTEST, VALIDATION
 from kidsclf.schema import (
     DEC,
     LABEL,

@@ -241,6 +241,10 @@ class NeuralSettings(Section):
     weight_average: Fraction = 0.0
     """Decay a step of an exponential mean of the weights, which is then judged and kept instead
     of the last weights (Polyak & Juditsky 1992); 0 is none, as Feng."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the products while it trains; weights, sums and losses are float32 in both."""
+    augment: Literal["none", "turns"] = "none"
+    """``turns``: each time a stamp is shown, it is turned and mirrored in one of eight ways."""
 
 
 class TreeSettings(Section):
@@ -261,6 +265,8 @@ class TrainSettings(Section):
     test_fraction: Fraction = 0.2
     folds: Annotated[int, Field(ge=0)] = 0
     """0: one test sample; k > 1: k-fold cross-validation, then one network of everything."""
+    committee: Positive = 1
+    """Networks of each kind, which answer as one: the median of what they say, renormalised."""
     pretrained: str | None = None
     """A ``models`` folder of another run: its networks are taken instead of trained."""
     threads: Positive = 2

@@ -4,8 +4,9 @@ Nothing here reads, computes or writes; it fixes how the others name what they h
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntFlag
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,9 +178,34 @@ class LabelledInputs:
     def __len__(self) -> int:
         return len(self.codes)
 
+    @property
+    def photometry(self) -> Inputs:
+        """The inputs without stamps."""
+        return replace(self.inputs, images={})
+
     def take(self, rows: NDArray[np.int64]) -> "LabelledInputs":
         """Pick rows, in the order given."""
         return LabelledInputs(self.inputs.take(rows), self.codes[rows], self.classes)
+
+
+class LabelledRows(Protocol):
+    """Labelled sources whose stamps need not be in memory; ``LabelledInputs`` is one of them."""
+
+    @property
+    def codes(self) -> NDArray[np.int64]:
+        """Their classes, (n,)."""
+        ...
+
+    @property
+    def photometry(self) -> Inputs:
+        """What is known of all of them but for stamps."""
+        ...
+
+    def take(self, rows: NDArray[np.int64]) -> LabelledInputs:
+        """Bring some into memory, in the order given, with their stamps."""
+        ...
+
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)

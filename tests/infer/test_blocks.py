@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from kidsclf.errors import StoreError
+from kidsclf.features import images
 from kidsclf.models.description import InputDescription
-from kidsclf.pipeline import inputs
 from kidsclf.pipeline.inputs import open_sources
 from kidsclf.schema import DEC, NAME, RA, SPATIAL_INDEX, magnitude_column
 from kidsclf.sky.partition import Partition
@@ -49,7 +49,7 @@ def work(request, tmp_path_factory):
 
 @pytest.mark.parametrize("batches", [1, 3, 100])
 def test_blocks_are_the_partition(work, batches, monkeypatch):
-    monkeypatch.setattr(inputs, "BLOCK_BYTES", batches * BATCH * len(BANDS) * SIZE_PX**2 * 4)
+    monkeypatch.setattr(images, "BLOCK_BYTES", batches * BATCH * len(BANDS) * SIZE_PX**2 * 4)
     sources = open_sources(work, AT, WITH_STAMPS, stamps=True)
     blocks = list(sources.blocks(BATCH))
     assert {len(block) for block in blocks[:-1]} <= {batches * BATCH}

@@ -263,7 +263,7 @@ def history_table() -> pa.Table:
                 over = 0.02 + 0.0006 * max(0, epoch - 22) + 0.006 * math.sin(3.1 * epoch + fold)
                 score = math.nan if network == "xgboost" else 0.99 - 0.2 * math.exp(-epoch / 5)
                 rows.append(
-                    {"network": network, "fold": fold, "epoch": epoch}
+                    {"network": network, "fold": fold, "member": 0, "epoch": epoch}
                     | {"loss": loss, "val_loss": loss + over}
                     | {"accuracy": score, "val_accuracy": score - 0.4 * over}
                 )

@@ -12,6 +12,7 @@ import pytest
 
 from kidsclf.config import TrainSettings
 from kidsclf.errors import InputError, PlanError
+from kidsclf.features import images
 from kidsclf.models.backend import prepare_backend
 from kidsclf.models.description import InputDescription
 from kidsclf.models.table import network_entry
@@ -51,11 +52,25 @@ def sky(rows: int, seed: int) -> LabelledInputs:
     return LabelledInputs(inputs, codes.astype(np.int64), CLASSES)
 
 
-def fit(name, seed=1, train=None, settings=SETTINGS):
+def fit(name, seed=1, train=None, settings=SETTINGS, validation=None):
     train = sky(320, 1) if train is None else train
-    entry = network_entry(name)
+    validation = sky(120, 2) if validation is None else validation
+    return fit_on(name, train, validation, settings, seed)
+
+
+def fit_on(name, train, validation, settings, seed, checkpoints=None):
+    entry = entry_of(name)
     reads = entry.reads(DESCRIPTION, "r")
-    return fit_network(entry, reads, train, sky(120, 2), settings, seed)
+    return fit_network(entry, reads, train, validation, settings, seed, checkpoints)
+
+
+def entry_of(name) -> NetworkEntry:
+    return SMALL if name == SMALL.name else network_entry(name)
+
+
+def with_neural(**changes) -> TrainSettings:
+    neural = SETTINGS.neural.model_copy(update=changes)
+    return SETTINGS.model_copy(update={"neural": neural})
 
 
 def fingerprint(name: str, directory: Path, seed: int = 1) -> str:
@@ -146,9 +161,32 @@ def test_history_counts_epochs_and_rounds_from_one():
 def test_sources_without_a_stamp_do_not_teach_an_image_network():
     train = sky(320, 1)
     train.inputs.images["r"][:20] = np.nan
-    short = SETTINGS.model_copy(update={"neural": SETTINGS.neural.model_copy(update={"epochs": 1})})
+    short = with_neural(epochs=1)
     assert fit("mnn", train=train, settings=short).scores["train_rows"] == 300
     assert fit("mlp", train=train).scores["train_rows"] == 320
+
+
+def test_stamps_read_block_by_block_teach_the_same(monkeypatch, tmp_path):
+    """With blocks of a batch, training looks for missing stamps and judges in several."""
+    for folder in ("whole", "blocks"):
+        (tmp_path / folder).mkdir()
+    short = with_neural(epochs=1)
+    whole = fit("mnn", settings=short, validation=sky(600, 2))
+    monkeypatch.setattr(images, "BLOCK_BYTES", 1)
+    blocks = fit("mnn", settings=short, validation=sky(600, 2))
+    assert blocks.history == whole.history
+    assert written(blocks, tmp_path / "blocks") == written(whole, tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"), [("mlp", {"precision": "bfloat16"}), ("mnn", {"augment": "turns"})]
+)
+def test_bfloat16_and_turned_stamps_teach_a_network_of_the_same_kind(name, changes):
+    plain, other = fit(name), fit(name, settings=with_neural(**changes))
+    assert other.scores["validation_accuracy"] > 0.75
+    assert other.history != plain.history
+    assert other.network.model.to_json() == plain.network.model.to_json()
+    assert {weight.dtype for weight in other.network.model.weights} == {"float32"}
 
 
 def test_a_sample_smaller_than_a_batch_and_a_dead_band_are_learnt_from():
@@ -166,8 +204,5 @@ def test_a_class_without_sources_is_named():
 
 
 def test_a_loss_that_runs_away_is_told_so():
-    wild = SETTINGS.model_copy(
-        update={"neural": SETTINGS.neural.model_copy(update={"learning_rate": 1e30})}
-    )
     with pytest.raises(PlanError, match=r"lower train\.neural\.learning_rate"):
-        fit("mlp", settings=wild)
+        fit("mlp", settings=with_neural(learning_rate=1e30))

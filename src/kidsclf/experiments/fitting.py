@@ -14,8 +14,9 @@ from kidsclf.infer.score import score
 from kidsclf.models.backend import prepare_backend
 from kidsclf.models.description import InputDescription
 from kidsclf.models.table import network_entry
-from kidsclf.pipeline.inputs import LabelledSample, matrix, read_labelled
+from kidsclf.pipeline.inputs import matrix
 from kidsclf.pipeline.mapping import Made
+from kidsclf.pipeline.packed_sample import LabelledSample, read_labelled
 from kidsclf.places import Place
 from kidsclf.schema import Inputs, LabelledInputs
 from kidsclf.store.layout import WorkDirectory

@@ -5,11 +5,24 @@ from typing import Any
 
 from kidsclf.errors import InputError
 
+BLOCK_BYTES = 64 * 1024**2
+"""Of stamps as float32 that are read at once: 9,728 of 41 x 41 in batches of 512."""
+
 NOISE_STAMPS = 2048
 """Stamps that the noise level is measured on: 3 million pixels of 41 x 41 give it to 0.1 %."""
 
 MAD_TO_SIGMA = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
+
+
+def rows_in_block(size_px: int, channels: int, batch_size: int) -> int:
+    """Say how many stamps are read at once: whole batches, at most ``BLOCK_BYTES`` or one batch.
+
+    >>> rows_in_block(41, 1, 512)
+    9728
+    """
+    batch_bytes = 4 * size_px**2 * channels * batch_size
+    return batch_size * max(1, BLOCK_BYTES // batch_bytes)
 
 
 def stack_stamps(images: Mapping[str, Any], bands: Sequence[str]) -> Any:
@@ -86,6 +99,40 @@ def span_unit(stamps: Any) -> Any:
     lowest = xp.min(stamps, axis=(1, 2), keepdims=True)
     span = xp.max(stamps, axis=(1, 2), keepdims=True) - lowest
     return (stamps - lowest) / xp.where(span == 0, xp.ones_like(span), span)
+
+
+def turn_stamps(stamps: Any, ways: Any) -> Any:
+    """Turn and mirror stamps: pixels move, and none changes, so fluxes stay what they are.
+
+    Parameters
+    ----------
+    stamps : float32 array (n, size, size, channels)
+    ways : int array (n,)
+        Within [0, 8): quarter turns (``way % 4``), mirrored before where ``way >= 4``.
+
+    Returns
+    -------
+    float32 array (n, size, size, channels)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> stamp = np.arange(4.0).reshape(1, 2, 2, 1)
+    >>> turn_stamps(stamp, np.array([1])).reshape(2, 2).tolist()
+    [[1.0, 3.0], [0.0, 2.0]]
+    """
+    turned = stamps.copy()
+    for way in range(1, 8):
+        some = ways == way
+        mirrored = stamps[some][:, :, ::-1] if way >= 4 else stamps[some]
+        turned[some] = _quarter_turns(mirrored, way % 4)
+    return turned
+
+
+def _quarter_turns(stamps: Any, quarters: int) -> Any:
+    for _ in range(quarters):
+        stamps = stamps.transpose(0, 2, 1, 3)[:, ::-1]
+    return stamps
 
 
 def pixel_noise(stamps: Any) -> Any:

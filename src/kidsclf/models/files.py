@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kidsclf.errors import StoreError
+from kidsclf.models.committee import Committee, member_folder
 from kidsclf.models.description import InputDescription
 from kidsclf.models.network import Network
 from kidsclf.models.table import network_entry
@@ -54,6 +55,8 @@ class Card:
         Size, and cost of one source; None for trees.
     versions : mapping of str to str
         Packages installed at the time.
+    committee : int
+        Networks that answer as one; above 1 each has a folder of its own in this one.
     """
 
     network: str
@@ -67,6 +70,7 @@ class Card:
     parameters: int | None
     multiply_adds: int | None
     versions: Mapping[str, str] = field(default_factory=dict)
+    committee: int = 1
 
 
 def save_network(
@@ -102,10 +106,15 @@ def save_network(
         multiply_adds=network.multiply_adds,
         versions=installed_versions(_PACKAGES),
     )
-    record = {"format": FORMAT, **asdict(card), "description": network.description.as_dict()}
+    write_card(card, directory)
+    return card
+
+
+def write_card(card: Card, directory: Path) -> None:
+    """Write the card into a directory that exists."""
+    record = {"format": FORMAT, **asdict(card), "description": card.description.as_dict()}
     text = json.dumps(record, indent=2, allow_nan=False)
     (directory / CARD).write_text(text + "\n", encoding="utf-8")
-    return card
 
 
 def read_card(directory: Place) -> Card:
@@ -130,8 +139,8 @@ def read_card(directory: Place) -> Card:
         ) from error
 
 
-def load_network(directory: Path) -> Network:
-    """Load a network without executing anything that its files hold.
+def load_network(directory: Path) -> Network | Committee[Network]:
+    """Load a network, or a committee, without executing anything that its files hold.
 
     For a Keras network, ``prepare_backend`` comes first.
 
@@ -143,6 +152,13 @@ def load_network(directory: Path) -> Network:
         If the card names a network that the table no longer holds.
     """
     card = read_card(directory)
+    if card.committee == 1:
+        return _load_one(card, directory)
+    folders = [directory / member_folder(number) for number in range(card.committee)]
+    return Committee([_load_one(read_card(folder), folder) for folder in folders])
+
+
+def _load_one(card: Card, directory: Path) -> Network:
     entry = network_entry(card.network)
     # Each family brings a heavy library, so it is imported where a network of it is loaded.
     if entry.family == "xgboost":

@@ -42,7 +42,7 @@ def fold(model: keras.Model, precision: Precision) -> keras.Model:
     keras.Model
         With the same inputs and outputs, and other weights.
     """
-    norms, rounded = _norms_after_convolutions(model), _to_be_rounded(model)
+    norms, rounded = _norms_after_convolutions(model), layers_to_round(model)
     gone = {norm.name for norm in norms.values()}
     kernels: dict[str, list[NDArray[Any]]] = {}
     maps: dict[str, tuple[int, ...]] = {}
@@ -96,7 +96,7 @@ def _norms_after_convolutions(model: keras.Model) -> dict[str, keras.layers.Laye
     }
 
 
-def _to_be_rounded(model: keras.Model) -> set[str]:
+def layers_to_round(model: keras.Model) -> set[str]:
     """Name the layers of many products, and those that follow each of them alone."""
     rounded: set[str] = set()
     made_by = {id(layer.output): layer.name for layer in model.layers}

@@ -18,6 +18,7 @@ from kidsclf.config_file import load_config
 from kidsclf.errors import StoreError
 from kidsclf.pipeline.client_files import FILES
 from kidsclf.pipeline.context import STAGE_ORDER, SUMMARY
+from kidsclf.pipeline.fitting import trained_names
 from kidsclf.places import name_below, subfolders
 from kidsclf.schema import NAME, SPATIAL_INDEX
 from kidsclf.sky.partition import Partition
@@ -179,12 +180,7 @@ class _Checker:
 
     def models(self, config: Config) -> Finding:
         """Check the networks and those of the folds."""
-        folds = range(config.train.folds)
-        names = [
-            name
-            for network in config.train.networks
-            for name in (network, *(f"{network}-fold-{fold}" for fold in folds))
-        ]
+        names = trained_names(config.train)
         receipts = [read_receipt(self._work.receipts, "train", name) for name in names]
         trained = [receipt for receipt in receipts if receipt is not None]
         faults = [f for receipt in trained for f in output_faults(self._work.root, receipt)]

@@ -20,11 +20,12 @@ from kidsclf.pipeline.context import (
     require_current,
     stage_summary,
 )
+from kidsclf.pipeline.fitting import trained_names
 from kidsclf.pipeline.infer import scoring_tasks
 from kidsclf.pipeline.products import joining_tasks
 from kidsclf.pipeline.reduce import reducing_tasks
 from kidsclf.pipeline.tasks import Mapped, Task
-from kidsclf.pipeline.train import training_tasks
+from kidsclf.pipeline.train import training_parts, training_tasks
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.receipts import Receipt, is_finished, read_receipt
 from kidsclf.surveys.column_map import ColumnMap
@@ -202,7 +203,7 @@ def _is_enough(config: Config, stage: str, seen: Sequence[Foreseen]) -> bool:
 def _following(context: Context, stage: str, found: Sequence[Foreseen]) -> list[Foreseen]:
     """Bound what cannot be planned yet."""
     if stage == "train":
-        return [Foreseen(stage, follows=True, at_most=_trainings(context.config))]
+        return [Foreseen(stage, follows=True, at_most=len(trained_names(context.config.train)))]
     by_network = stage in ("infer", "reduce")
     titles = [f"{stage} {name}" for name in context.config.train.networks]
     most: int | None = None
@@ -214,11 +215,6 @@ def _following(context: Context, stage: str, found: Sequence[Foreseen]) -> list[
         Foreseen(title, follows=True, at_most=most, rows=rows)
         for title in (titles if by_network else [stage])
     ]
-
-
-def _trainings(config: Config) -> int:
-    folds = config.train.folds if config.train.pretrained is None else 0
-    return len(config.train.networks) * (1 + folds)
 
 
 def _splits_anew(found: Sequence[Foreseen]) -> bool:
@@ -283,7 +279,8 @@ def _plan_match(context: Context, looker: _Looker) -> Context:
 
 
 def _plan_train(context: Context, looker: _Looker) -> Context:
-    looker.look(training_tasks(context))
+    for part in training_parts(context):
+        looker.look(part)
     return _and_these(context, looker.seen)
 
 

@@ -18,6 +18,7 @@ from kidsclf.infer.calibration import (
 )
 from kidsclf.infer.score import score
 from kidsclf.models.backend import choose_precision, prepare_backend
+from kidsclf.models.committee import Committee
 from kidsclf.models.files import load_network, read_card
 from kidsclf.models.network import Answering, Network
 from kidsclf.models.table import network_entry
@@ -30,10 +31,11 @@ from kidsclf.pipeline.context import (
     settings_of,
     task_fingerprint,
 )
+from kidsclf.pipeline.fitting import BRIGHTEST, VALIDATION
 from kidsclf.pipeline.inputs import matrix, open_sources
 from kidsclf.pipeline.mapping import Made, Mapped, Task
 from kidsclf.pipeline.score_flags import score_flags, trained_on
-from kidsclf.pipeline.train import BRIGHTEST, VALIDATION, training_tasks
+from kidsclf.pipeline.train import training_tasks
 from kidsclf.places import Place, local_folder
 from kidsclf.schema import (
     DEC,
@@ -136,8 +138,10 @@ def _loaded(
         return ready(load_network(local), settings), read_calibration(local, settings.coverage)
 
 
-def ready(network: Network, settings: InferSettings) -> Answering:
-    """Make a network answer as fast as this process can."""
+def ready(network: Network | Committee[Network], settings: InferSettings) -> Answering:
+    """Make a network, or each of a committee, answer as fast as this process can."""
+    if isinstance(network, Committee):
+        return Committee([ready(member, settings) for member in network.members])
     if network.entry.family != "keras":
         return network
     # Brings Keras, which the client does without.

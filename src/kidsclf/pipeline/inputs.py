@@ -10,16 +10,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from kidsclf.errors import StoreError
+from kidsclf.features.images import rows_in_block
 from kidsclf.models.description import InputDescription
 from kidsclf.pipeline.read_ahead import read_ahead
 from kidsclf.schema import (
     DEC,
-    LABEL,
     NAME,
     RA,
     SPATIAL_INDEX,
     Inputs,
-    LabelledInputs,
     error_column,
     magnitude_column,
 )
@@ -28,17 +27,6 @@ from kidsclf.store.catalogue import HatsCatalogue
 from kidsclf.store.cutouts import CutoutStore
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.stamp_reader import StampReader
-
-BLOCK_BYTES = 64 * 1024**2
-"""Of stamps as float32: 9,728 of 41 x 41 in batches of 512."""
-
-
-@dataclass(frozen=True)
-class LabelledSample:
-    """A labelled sample, in the order of the spatial index whatever the partitioning."""
-
-    names: NDArray[np.object_]
-    labelled: LabelledInputs
 
 
 def photometry(
@@ -63,6 +51,11 @@ def matrix(column: pa.ChunkedArray) -> NDArray[np.float32]:
     """Read a column of lists of one length, float32 array (rows, length)."""
     flat = column.combine_chunks().flatten()
     return np.asarray(flat, np.float32).reshape(len(column), -1)
+
+
+def as_lists(values: NDArray[np.float32]) -> pa.FixedSizeListArray:
+    """Make a column of lists of one length, which ``matrix`` reads, of an array (rows, length)."""
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
 
 
 def columns_read(bands: Sequence[str]) -> list[str]:
@@ -116,15 +109,9 @@ class Sources:
             images = stamps.read(image_bands, rows)
             return Inputs(magnitudes[rows], errors[rows], bands, images)
 
-        step = batch_size * batches_in_block(self.description, batch_size)
+        step = rows_in_block(self.description.size_px, len(image_bands), batch_size)
         starts = range(0, max(1, len(magnitudes)), step)
         yield from read_ahead(read, [slice(start, start + step) for start in starts], ahead=1)
-
-
-def batches_in_block(description: InputDescription, batch_size: int) -> int:
-    """Say how many batches of sources are read at once."""
-    batch_bytes = 4 * description.size_px**2 * len(description.image_bands) * batch_size
-    return max(1, BLOCK_BYTES // batch_bytes)
 
 
 def open_sources(
@@ -143,43 +130,6 @@ def open_sources(
     table = HatsCatalogue(work.catalogue).read(partition, columns_read(list(bands)))
     reader = CutoutStore(work.cutouts).reader(partition, table[NAME]) if stamps else None
     return Sources(table, description, reader)
-
-
-def read_labelled(
-    work: WorkDirectory, sample: str, description: InputDescription, left_out: frozenset[str]
-) -> LabelledSample:
-    """Read a labelled sample, but for labels that the network does not know.
-
-    Parameters
-    ----------
-    work : WorkDirectory
-    sample : str
-    description : InputDescription
-    left_out : frozenset of str
-        Labels of partitions in quarantine, whose sources are not taken.
-
-    Raises
-    ------
-    StoreError
-        When a labelled source is not in the catalogue.
-    """
-    labels = HatsCatalogue(work.sample(sample))
-    names, parts, codes = [], [], []
-    for partition in labels.partitions():
-        if partition.label in left_out:
-            continue
-        some = labels.read(partition, [SPATIAL_INDEX, NAME, LABEL])
-        code = pd.Index(description.classes).get_indexer(some[LABEL].to_pandas())
-        known = np.flatnonzero(code >= 0)
-        table = HatsCatalogue(work.catalogue).read(partition)
-        rows = rows_of(table, some.take(known), partition)
-        parts.append(_read_rows(work, table, partition, rows, description))
-        names.append(table[NAME].to_numpy(zero_copy_only=False)[rows])
-        codes.append(code[known].astype(np.int64))
-    return LabelledSample(
-        np.concatenate(names),
-        LabelledInputs(Inputs.concatenate(parts), np.concatenate(codes), description.classes),
-    )
 
 
 def rows_of(table: pa.Table, some: pa.Table, partition: Partition) -> NDArray[np.int64]:
@@ -201,17 +151,3 @@ def rows_of(table: pa.Table, some: pa.Table, partition: Partition) -> NDArray[np
             f"hold; run the stage 'match' again"
         )
     return np.asarray(rows, np.int64)
-
-
-def _read_rows(
-    work: WorkDirectory,
-    table: pa.Table,
-    partition: Partition,
-    rows: NDArray[np.int64],
-    description: InputDescription,
-) -> Inputs:
-    images = {}
-    if description.image_bands:
-        cutouts = CutoutStore(work.cutouts)
-        images = cutouts.read(partition, table[NAME], description.image_bands, rows)
-    return Inputs(*photometry(table.take(rows), description.bands), description.bands, images)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kidsclf.config import Config
 from kidsclf.errors import ConfigError, PlanError
+from kidsclf.features.images import BLOCK_BYTES
 from kidsclf.features.shapes import peak_bytes
 from kidsclf.models.table import NetworkEntry, network_entry
 from kidsclf.pipeline import (
@@ -22,7 +23,6 @@ from kidsclf.pipeline import (
 from kidsclf.pipeline.client_files import forget_files, record_files
 from kidsclf.pipeline.context import STAGE_ORDER, Context, StageOutcome
 from kidsclf.pipeline.full_disk import write_failures
-from kidsclf.pipeline.inputs import BLOCK_BYTES
 from kidsclf.store.quarantine import release
 from kidsclf.store.tables import write_table
 from kidsclf.surveys.column_map import ColumnMap

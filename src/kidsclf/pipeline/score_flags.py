@@ -6,8 +6,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kidsclf.config import Config
+from kidsclf.pipeline.fitting import splits
 from kidsclf.pipeline.inputs import Sources
-from kidsclf.pipeline.train import splits
 from kidsclf.schema import NAME, CutoutFlag, ScoreFlag, Scores
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import HatsCatalogue

@@ -11,9 +11,9 @@ from kidsclf.config import Config
 from kidsclf.infer.calibration import calibrate, prediction_sets, sets_from_names
 from kidsclf.infer.score import summarise
 from kidsclf.pipeline.context import Context
+from kidsclf.pipeline.fitting import FOLD_SCORES, splits
 from kidsclf.pipeline.infer import FLAGS, PREDICTION_SET, read_calibration
 from kidsclf.pipeline.inputs import matrix, photometry, rows_of
-from kidsclf.pipeline.train import FOLD_SCORES, splits
 from kidsclf.reduce.block import SampleLabels, ScoredBlock
 from kidsclf.reduce.context import Context as Questions
 from kidsclf.reduce.morphology import SHAPES

@@ -13,7 +13,7 @@ from kidsclf.config_file import load_config
 from kidsclf.errors import ConfigError
 from kidsclf.pipeline.client_files import FILES
 from kidsclf.pipeline.context import STAGE_ORDER, SUMMARY
-from kidsclf.pipeline.train import FINAL, task_name
+from kidsclf.pipeline.fitting import trained_names
 from kidsclf.places import Place, subfolders
 from kidsclf.store.failure import Failure, read_failure
 from kidsclf.store.layout import WorkDirectory
@@ -119,8 +119,7 @@ def _expected(
     if absent.get(stage):
         return frozenset()
     if stage == "train":
-        folds = range(config.train.folds) if config.train.pretrained is None else ()
-        return {task_name(name, fold) for name in networks for fold in (*folds, FINAL)}
+        return frozenset(trained_names(config.train))
     if partitions is None:
         return None
     # Stamps and labels are made of every partition, all else of those that nobody has left out.

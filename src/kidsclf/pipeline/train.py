@@ -1,18 +1,13 @@
 """Stage ``train``: fit the networks to the training sample, or take those of another run."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
-from kidsclf.config import Config, TrainSettings
+from kidsclf.config import Config
 from kidsclf.errors import ConfigError, InputError
-from kidsclf.infer.score import score
-from kidsclf.models.backend import prepare_backend
 from kidsclf.models.description import InputDescription
-from kidsclf.models.files import CARD, read_card, save_network
+from kidsclf.models.files import CARD, read_card
 from kidsclf.models.table import network_entry
+from kidsclf.pipeline.committees import gather_committee
 from kidsclf.pipeline.context import (
     Context,
     StageOutcome,
@@ -24,33 +19,22 @@ from kidsclf.pipeline.context import (
     stage_summary,
     task_fingerprint,
 )
-from kidsclf.pipeline.inputs import LabelledSample, read_labelled
-from kidsclf.pipeline.mapping import Made, Task
+from kidsclf.pipeline.fitting import (
+    FINAL,
+    PIXEL_SCALE,
+    VALIDATION,
+    Lesson,
+    adopt_network,
+    task_name,
+    train_network,
+)
+from kidsclf.pipeline.mapping import Task
 from kidsclf.pipeline.match import match_settings
-from kidsclf.places import Place, download_tree, place
-from kidsclf.schema import SPLITS, Inputs
-from kidsclf.store.layout import WorkDirectory
-from kidsclf.store.publish import published_folder
+from kidsclf.places import Place, place, remove_tree
 from kidsclf.store.receipts import fingerprint
-from kidsclf.store.tables import write_table
 from kidsclf.surveys.column_map import ColumnMap
-from kidsclf.train.fit import FittedNetwork, fit_network
-from kidsclf.train.split import fold_of, split_of
-
-FINAL = -1
-"""Fold number of the network that classifies the catalogue."""
-
-PIXEL_SCALE = "pixel_scale_arcsec"
-BRIGHTEST = "brightest_magnitude"
-"""Entries of a card's scores: what the training sample was like."""
-
-VALIDATION = "validation.parquet"
-"""In a model's folder: what the network says of the sources that chose its epoch."""
-FOLD_SCORES = "scores.parquet"
-"""In the folder of a fold: what the network says of the sources of that fold."""
 
 _SCALE_TOLERANCE = 0.01
-_TRAIN, _VALIDATION, _TEST = SPLITS
 
 
 def run(context: Context) -> StageOutcome:
@@ -69,21 +53,41 @@ def run(context: Context) -> StageOutcome:
     else:
         for name in context.config.train.networks:
             _check_scale(context, name)
-    return StageOutcome.of("train", context.engine.map(training_tasks(context)))
+    done = [context.engine.map(part) for part in training_parts(context)]
+    remove_tree(context.work.checkpoints)  # also those that other settings left
+    return StageOutcome.of("train", *done)
 
 
 def training_tasks(context: Context) -> list[Task]:
-    """Plan one task a network and fold, or one a network that is taken from another run."""
+    """Plan every task of the stage, those first that others follow."""
+    return [task for part in training_parts(context) for task in part]
+
+
+def training_parts(context: Context) -> list[list[Task]]:
+    """Plan one task a network and fold, or one a network that is taken from another run.
+
+    With committees, one a member, and then one that gathers them.
+    """
     settings = context.config.train
     if settings.pretrained is not None:
         folder = place(settings.pretrained, context.config.store)
-        return [_adopting(context, name, folder) for name in settings.networks]
+        return [[_adopting(context, name, folder) for name in settings.networks]]
     require_matched(context)
-    return [
-        _fitting(context, name, fold, reads)
-        for name, reads in [(name, network_reads(context, name)) for name in settings.networks]
-        for fold in (*range(settings.folds), FINAL)
+    reads = {name: network_reads(context, name) for name in settings.networks}
+    wholes = [
+        (name, fold) for name in settings.networks for fold in (*range(settings.folds), FINAL)
     ]
+    if settings.committee == 1:
+        return [[_fitting(context, name, fold, reads[name]) for name, fold in wholes]]
+    members = {
+        (name, fold): [
+            _fitting(context, name, fold, reads[name], member)
+            for member in range(settings.committee)
+        ]
+        for name, fold in wholes
+    }
+    gathering = [_gathering(context, *whole, tasks) for whole, tasks in members.items()]
+    return [[task for tasks in members.values() for task in tasks], gathering]
 
 
 def require_matched(context: Context) -> None:
@@ -222,11 +226,6 @@ def sample_fingerprint(context: Context, *, images: bool) -> str:
     return fingerprint(made_of)
 
 
-def task_name(network: str, fold: int) -> str:
-    """Name the training task of a network and fold."""
-    return network if fold == FINAL else f"{network}-fold-{fold}"
-
-
 def _check_labels(context: Context) -> None:
     sample = context.config.train.sample
     facts = stage_summary(context, "match").facts
@@ -246,9 +245,16 @@ def _check_labels(context: Context) -> None:
         )
 
 
-def _fitting(context: Context, name: str, fold: int, description: InputDescription) -> Task:
+def _fitting(
+    context: Context,
+    name: str,
+    fold: int,
+    description: InputDescription,
+    member: int | None = None,
+) -> Task:
     settings, entry = context.config.train, network_entry(name)
-    seed = int(fingerprint(context.config.run.seed, name, fold)[:8], 16)
+    alone = () if member is None else (member,)
+    seed = int(fingerprint(context.config.run.seed, name, fold, *alone)[:8], 16)
     left_out = left_out_before(context, "train")
     made_from = fingerprint(
         code_fingerprint("train", "models", "features"),
@@ -261,26 +267,36 @@ def _fitting(context: Context, name: str, fold: int, description: InputDescripti
         context.config.infer.backend,
         sorted(left_out),
     )
+    lesson = Lesson(
+        name,
+        fold,
+        description,
+        seed,
+        made_from,
+        pixel_scale(context) if entry.images else 0.0,
+        context.bands,
+        context.survey.reference_band,
+        left_out,
+        member,
+    )
     return Task(
         "train",
-        task_name(name, fold),
+        lesson.task,
         made_from,
         train_network,
-        (
-            context.work,
-            name,
-            fold,
-            description,
-            context.config,
-            seed,
-            made_from,
-            pixel_scale(context) if entry.images else 0.0,
-            context.bands,
-            context.survey.reference_band,
-            left_out,
-        ),
+        (context.work, context.config, lesson),
+        about="" if member is None else "members",
         essential=True,
     )
+
+
+def _gathering(context: Context, name: str, fold: int, members: list[Task]) -> Task:
+    made_from = fingerprint(
+        code_fingerprint("train", "models"), [task.fingerprint for task in members]
+    )
+    arguments = (context.work, name, fold, len(members), made_from)
+    title = task_name(name, fold)
+    return Task("train", title, made_from, gather_committee, arguments, essential=True)
 
 
 def _adopting(context: Context, name: str, folder: Place) -> Task:
@@ -315,120 +331,3 @@ def _check_pretrained(name: str, folder: Place, wanted: InputDescription) -> Non
             + "; ".join(f"{key} are {found[key]}, not {wanted.as_dict()[key]}" for key in differ)
             + "; use a network trained on the same bands, stamps and classes"
         )
-
-
-def train_network(
-    work: WorkDirectory,
-    name: str,
-    fold: int,
-    description: InputDescription,
-    config: Config,
-    seed: int,
-    made_from: str,
-    scale_arcsec: float,
-    bands: tuple[str, ...],
-    reference_band: str | None,
-    left_out: frozenset[str],
-) -> Made:
-    """Fit one network and publish it with its answers; with a fold, also those of that fold.
-
-    Magnitudes are read in all bands of the survey: the network's part of them teaches it, and all
-    of them stand beside its answers.
-    """
-    entry, settings = network_entry(name), config.train
-    if entry.family == "keras":
-        prepare_backend(config.infer.backend, settings.threads)
-    sample = read_labelled(work, settings.sample, replace(description, bands=bands), left_out)
-    split = splits(sample.names, settings, fold)
-    parts = {which: np.flatnonzero(split == which) for which in SPLITS}
-    fitted = fit_network(
-        entry,
-        description,
-        sample.labelled.take(parts[_TRAIN]),
-        sample.labelled.take(parts[_VALIDATION]),
-        settings,
-        seed=seed,
-    )
-    about = {**fitted.scores, PIXEL_SCALE: scale_arcsec}
-    about[BRIGHTEST] = _brightest(sample.labelled.take(parts[_TRAIN]).inputs, reference_band)
-    path = work.model(name) if fold == FINAL else work.fold_model(name, fold)
-    with published_folder(path, last=CARD) as folder:
-        save_network(
-            fitted.network,
-            folder,
-            settings=settings.model_dump(mode="json"),
-            seed=seed,
-            fingerprint=made_from,
-            scores=about,
-        )
-        write_table(folder / "history.parquet", _history(fitted, name, fold))
-        kept = {VALIDATION: parts[_VALIDATION]}
-        if fold != FINAL:
-            kept[FOLD_SCORES] = parts[_TEST]
-        for file, who in kept.items():
-            said = _answers(fitted, sample, who, config.infer.batch_size)
-            write_table(folder / file, said)
-    rows = len(parts[_TRAIN]) + len(parts[_VALIDATION])
-    return Made(rows, (path,), {"scores": dict(fitted.scores)})
-
-
-def _brightest(inputs: Inputs, reference_band: str | None) -> float:
-    """Give the magnitude than which 1 in 200 training sources is brighter; -99 without a band."""
-    if reference_band is None:
-        return -99.0
-    return float(np.nanquantile(inputs.magnitudes[:, inputs.bands.index(reference_band)], 0.005))
-
-
-def splits(
-    names: NDArray[np.object_], settings: TrainSettings, fold: int = FINAL
-) -> NDArray[np.str_]:
-    """Say which sources train, validate and test, str array (n,).
-
-    Without folds the hash of each name decides. With folds, the fold is the test sample; the
-    network of everything (``FINAL``) has none.
-    """
-    if not settings.folds:
-        return split_of(
-            names,
-            validation_fraction=settings.validation_fraction,
-            test_fraction=settings.test_fraction,
-        )
-    split = split_of(names, validation_fraction=settings.validation_fraction, test_fraction=0.0)
-    if fold != FINAL:
-        split[fold_of(names, settings.folds) == fold] = _TEST
-    return split
-
-
-def _history(fitted: FittedNetwork, name: str, fold: int) -> pa.Table:
-    table = pa.Table.from_pylist([asdict(row) for row in fitted.history])
-    table = table.add_column(0, "fold", pa.array([fold] * table.num_rows, pa.int64()))
-    return table.add_column(0, "network", pa.array([name] * table.num_rows, pa.string()))
-
-
-def _answers(
-    fitted: FittedNetwork, sample: LabelledSample, rows: NDArray[np.int64], batch_size: int
-) -> pa.Table:
-    """Tabulate what the network says of some labelled sources, with their labels."""
-    some = sample.labelled.take(rows)
-    scores = score(fitted.network, [some.inputs], batch_size=batch_size)
-    magnitudes = some.inputs.magnitudes
-    return pa.table(
-        {
-            "name": pa.array(sample.names[rows], pa.string()),
-            "code": some.codes,
-            "probabilities": pa.FixedSizeListArray.from_arrays(
-                pa.array(scores.probabilities.reshape(-1)), len(scores.classes)
-            ),
-            "magnitudes": pa.FixedSizeListArray.from_arrays(
-                pa.array(magnitudes.reshape(-1)), magnitudes.shape[1]
-            ),
-        }
-    )
-
-
-def adopt_network(work: WorkDirectory, name: str, source: Place) -> Made:
-    """Copy a trained network into this run."""
-    path = work.model(name)
-    with published_folder(path, last=CARD) as folder:
-        download_tree(source, folder)
-    return Made(0, (path,), {"scores": dict(read_card(path).scores)})

@@ -84,7 +84,16 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         *("network", "plane", "sample", "class"),
         *("x_low", "x_high", "y_low", "y_high", "count"),
     ),
-    "history": ("network", "fold", "epoch", "loss", "val_loss", "accuracy", "val_accuracy"),
+    "history": (
+        "network",
+        "fold",
+        "member",
+        "epoch",
+        "loss",
+        "val_loss",
+        "accuracy",
+        "val_accuracy",
+    ),
     "gallery": (
         *("network", "class", "kind", "name", "ra", "dec", "r", "p_max", "true_class"),
         *("size_px", "band", "image", "bands", "magnitudes"),

@@ -17,7 +17,7 @@ class WorkDirectory:
         """Everything that a run makes in the folder, and nothing that is the user's."""
         folders = ("catalog", "cutouts.zarr", "features", "samples", "models", "scores")
         others = ("metrics", "products", "report", "experiments", "receipts", "quarantine")
-        return tuple(self.root / name for name in (*folders, *others, "staging"))
+        return tuple(self.root / name for name in (*folders, *others, "staging", "checkpoints"))
 
     @property
     def settings(self) -> Place:
@@ -104,6 +104,15 @@ class WorkDirectory:
     def experiment(self, name: str) -> Place:
         """Tables, figures and answers of one experiment."""
         return self.root / "experiments" / name
+
+    def member_model(self, task: str) -> Place:
+        """One network of a committee, by the name of its training task."""
+        return self.root / "models" / "members" / task
+
+    @property
+    def checkpoints(self) -> Place:
+        """How far unfinished training tasks have come; removed when the stage ends."""
+        return self.root / "checkpoints"
 
     @property
     def all_scores(self) -> Place:

@@ -8,12 +8,11 @@ import numpy as np
 
 from kidsclf.config import TrainSettings
 from kidsclf.errors import InputError
-from kidsclf.features.colours import photometry_features
-from kidsclf.features.images import has_image, stack_stamps
 from kidsclf.models.description import InputDescription
 from kidsclf.models.network import Network
 from kidsclf.models.table import NetworkEntry
-from kidsclf.schema import LabelledInputs
+from kidsclf.schema import LabelledRows
+from kidsclf.train.checkpoint import Checkpoints
 from kidsclf.train.sample import HistoryRow, Sample
 
 
@@ -39,10 +38,11 @@ class FittedNetwork:
 def fit_network(
     entry: NetworkEntry,
     description: InputDescription,
-    train: LabelledInputs,
-    validation: LabelledInputs,
+    train: LabelledRows,
+    validation: LabelledRows,
     settings: TrainSettings,
     seed: int,
+    checkpoints: Checkpoints | None = None,
 ) -> FittedNetwork:
     """Train a network; the same arguments give the same bits on the same kind of machine.
 
@@ -53,19 +53,22 @@ def fit_network(
     entry : NetworkEntry
     description : InputDescription
         What the network reads of the data (``entry.reads``).
-    train, validation : LabelledInputs
+    train, validation : LabelledRows
         The one teaches, the other chooses the epoch that is kept. Sources without a stamp are
-        left out for a network that needs one.
+        left out for a network that needs one. Stamps are asked for as they are needed, at most
+        64 MiB or a batch at a time.
     settings : TrainSettings
     seed : int
-        Of the initial weights and the order of the rows.
+        Of the initial weights, the order of the rows and the turns of the stamps.
+    checkpoints : Checkpoints, optional
+        Where a Keras network goes on if its training was cut short. Trees are grown in one go.
 
     Raises
     ------
     InputError
         If a sample is empty, or a class has no source to learn from.
     """
-    samples = (_sample_of(train, description), _sample_of(validation, description))
+    samples = (Sample.of(train, description), Sample.of(validation, description))
     for name, sample in zip(("training", "validation"), samples, strict=True):
         _check(sample, name, entry, description)
     if entry.family == "xgboost":
@@ -74,7 +77,9 @@ def fit_network(
         # Keras is heavy, and trees do without it.
         from kidsclf.train.neural import fit_neural  # noqa: PLC0415
 
-        network, history, best = fit_neural(entry, description, samples, settings.neural, seed)
+        network, history, best = fit_neural(
+            entry, description, samples, settings.neural, seed, checkpoints
+        )
     scores = {
         "train_rows": len(samples[0]),
         "validation_rows": len(samples[1]),
@@ -83,18 +88,6 @@ def fit_network(
         "validation_accuracy": best.val_accuracy,
     }
     return FittedNetwork(network, history, scores)
-
-
-def _sample_of(labelled: LabelledInputs, description: InputDescription) -> Sample:
-    """Turn labelled sources into what a network reads."""
-    photometry = photometry_features(labelled.inputs.magnitudes_in(description.bands))
-    if not description.image_bands:
-        return Sample(photometry, None, labelled.codes)
-    stamps = stack_stamps(labelled.inputs.images, description.image_bands)
-    usable = has_image(stamps)
-    if usable.all():
-        return Sample(photometry, stamps, labelled.codes)
-    return Sample(photometry[usable], stamps[usable], labelled.codes[usable])
 
 
 def _check(sample: Sample, name: str, entry: NetworkEntry, description: InputDescription) -> None:

@@ -2,25 +2,39 @@
 
 The loop over epochs is ours: rows are shuffled by a ``Generator`` of the seed, every batch is
 full (the few rows left over sit out, others each epoch), and validation runs in the batches that
-inference uses. Keras does the rest: Adam, categorical cross-entropy, the penalty on kernels.
+inference uses. Keras does the rest: Adam, categorical cross-entropy, the penalty on kernels. After
+each epoch everything that the next one depends on goes into a checkpoint.
 """
 
-import importlib
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from kidsclf.config import NeuralSettings
 from kidsclf.errors import PlanError
-from kidsclf.features.images import pixel_noise
+from kidsclf.features.images import turn_stamps
 from kidsclf.models.description import InputDescription
-from kidsclf.models.feng import PHOTOMETRY, STANDARDISE, STRETCH
 from kidsclf.models.network import Network
 from kidsclf.models.neural import NeuralNetwork, inputs_of
 from kidsclf.models.table import NetworkEntry
+from kidsclf.train.checkpoint import (
+    Arrays,
+    Checkpoints,
+    numbered,
+    progress_arrays,
+    read_history,
+    read_numbered,
+    restore_generator,
+)
+from kidsclf.train.learner import build_model, make_learner, measure_inputs
 from kidsclf.train.sample import HistoryRow, Sample
 
 VALIDATION_BATCH = 512
+_WAYS = 8
+"""In which a square can be turned and mirrored."""
 
 
 def fit_neural(
@@ -29,6 +43,7 @@ def fit_neural(
     samples: tuple[Sample, Sample],
     settings: NeuralSettings,
     seed: int,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Network, tuple[HistoryRow, ...], HistoryRow]:
     """Train for the epochs asked for and keep the one of lowest validation loss.
 
@@ -40,6 +55,9 @@ def fit_neural(
         Training and validation.
     settings : NeuralSettings
     seed : int
+    checkpoints : Checkpoints, optional
+        Kept after each epoch. What the same training has left there is gone on from, to the same
+        bits as if it had not been cut short.
 
     Returns
     -------
@@ -48,105 +66,101 @@ def fit_neural(
     """
     train, validation = samples
     keras.utils.set_random_seed(seed % 2**32)
-    network = NeuralNetwork(entry, description, _build(entry, description, settings.l2))
-    _draw_weights(network.model, seed)
-    _measure_inputs(network.model, train)
-    learner = _learner(network.model, settings)
-    rng = np.random.default_rng(seed)
-    history: list[HistoryRow] = []
-    best, best_weights = None, network.model.get_weights()
-    for epoch in range(1, settings.epochs + 1):
-        loss, accuracy = _run_epoch(learner, train, settings.batch_size, rng)
-        last_weights = network.model.get_weights()
-        if settings.weight_average:
-            learner.optimizer.finalize_variable_values(learner.trainable_variables)
-        val_loss, val_accuracy = _judge(network, validation)
-        row = HistoryRow(epoch, loss, val_loss, accuracy, val_accuracy)
-        _check_progress(row, settings)
-        history.append(row)
-        if best is None or row.val_loss < best.val_loss:
-            best, best_weights = row, network.model.get_weights()
-        if settings.weight_average:
-            network.model.set_weights(last_weights)
-    network.model.set_weights(best_weights)
-    assert best is not None  # noqa: S101  (epochs is positive)
-    return network, tuple(history), best
+    network = NeuralNetwork(entry, description, build_model(entry, description, settings, seed))
+    measure_inputs(network.model, train)
+    course = _Course(network, settings, seed)
+    if checkpoints is not None:
+        with checkpoints.opened() as arrays:
+            if arrays is not None:
+                course.restore(arrays)
+    while len(course.history) < settings.epochs:
+        course.run_epoch(train, validation)
+        if checkpoints is not None:
+            checkpoints.save(course.arrays())
+    network.model.set_weights(course.best_weights)
+    return network, tuple(course.history), course.best
 
 
-def _build(entry: NetworkEntry, description: InputDescription, l2: float) -> keras.Model:
-    module, _, function = entry.builder.partition(":")
-    return getattr(importlib.import_module(module), function)(description, l2)
+class _Course:
+    """A network on its way through the epochs: all that one of them leaves to the next."""
 
+    def __init__(self, network: NeuralNetwork, settings: NeuralSettings, seed: int) -> None:
+        self._network = network
+        self._settings = settings
+        self._learner = make_learner(network.model, settings)
+        self._rng = np.random.default_rng(seed)
+        self.history: list[HistoryRow] = []
+        self.best_weights: list[NDArray[Any]] = []
 
-def _draw_weights(model: keras.Model, seed: int) -> None:
-    """Draw the kernels anew from a seed each.
+    @property
+    def best(self) -> HistoryRow:
+        """The epoch of lowest validation loss, of equal ones the first."""
+        return min(self.history, key=lambda row: row.val_loss)
 
-    Keras seeds its initialisers from Python's global random state, which other threads of a
-    worker draw from too.
-    """
-    rng = np.random.default_rng(seed)
-    for layer in model.layers:
-        if hasattr(layer, "kernel_initializer"):
-            settings = layer.kernel_initializer.get_config()
-            settings["seed"] = int(rng.integers(2**31))
-            draw = type(layer.kernel_initializer).from_config(settings)
-            layer.kernel.assign(draw(layer.kernel.shape, layer.kernel.dtype))
+    def run_epoch(self, train: Sample, validation: Sample) -> None:
+        """Learn from each source once, judge, and keep the weights if they are the best so far."""
+        loss, accuracy = self._learn(train)
+        learnt = self._learner.get_weights()
+        if self._settings.weight_average:
+            self._learner.optimizer.finalize_variable_values(self._learner.trainable_variables)
+        judged = self._learner.get_weights()
+        self._network.model.set_weights(judged)
+        val_loss, val_accuracy = _judge(self._network, validation)
+        row = HistoryRow(len(self.history) + 1, loss, val_loss, accuracy, val_accuracy)
+        _check_progress(row, self._settings)
+        self.history.append(row)
+        if self.best is row:
+            self.best_weights = judged
+        self._learner.set_weights(learnt)
 
+    def arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Give what a checkpoint holds."""
+        yield from progress_arrays(self.history, self._rng)
+        yield from numbered("variable", self._learner.variables)
+        yield from numbered("optimiser", self._learner.optimizer.variables)
+        yield from numbered("best", self.best_weights)
 
-def _measure_inputs(model: keras.Model, train: Sample) -> None:
-    """Set what the first layers know of the data: centre, width, and noise of a pixel.
+    def restore(self, arrays: Arrays) -> None:
+        """Take up what ``arrays`` gave."""
+        self.history = read_history(arrays)
+        restore_generator(arrays, self._rng)
+        optimiser = self._learner.optimizer
+        optimiser.build(self._learner.trainable_variables)
+        for name, variables in (
+            ("variable", self._learner.variables),
+            ("optimiser", optimiser.variables),
+        ):
+            for variable, value in zip(variables, read_numbered(name, arrays), strict=True):
+                variable.assign(value)
+        self.best_weights = list(read_numbered("best", arrays))
 
-    Median and half the central 68 % rather than mean and deviation: undetected sources with
-    magnitudes of 30 would move those.
-    """
-    centre, width = [], []
-    for column in train.photometry.T:
-        measured = column[np.isfinite(column)]
-        low, middle, high = np.quantile(measured, (0.16, 0.5, 0.84)) if len(measured) else (0, 0, 0)
-        centre.append(middle)
-        width.append((high - low) / 2 or 1.0)
-    if PHOTOMETRY in model.input:
-        model.get_layer(STANDARDISE).set_weights([np.array(centre), np.array(width)])
-    if train.stamps is not None:
-        model.get_layer(STRETCH).set_weights([pixel_noise(train.stamps)])
-
-
-def _learner(model: keras.Model, settings: NeuralSettings) -> keras.Model:
-    """Compile a second model of the same layers, so that the first carries no optimiser."""
-    learner = keras.Model(model.input, model.output)
-    learner.compile(
-        optimizer=keras.optimizers.Adam(
-            settings.learning_rate,
-            use_ema=settings.weight_average > 0,
-            ema_momentum=settings.weight_average or 0.99,
-        ),
-        loss=keras.losses.SparseCategoricalCrossentropy(),
-        metrics=["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy")],
-        jit_compile=False,  # XLA on CPUs: 60 sources/s against 1,650 at inference of the MNN
-    )
-    return learner
-
-
-def _run_epoch(
-    learner: keras.Model, train: Sample, batch_size: int, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Show each source once, in a new order; return mean cross-entropy and accuracy."""
-    order = rng.permutation(len(train))
-    size = min(batch_size, len(train))
-    losses, accuracies = [], []
-    for start in range(0, len(train) - size + 1, size):
-        rows = order[start : start + size]
-        stamps = None if train.stamps is None else train.stamps[rows]
-        inputs = inputs_of(learner, train.photometry[rows], stamps)
-        measures = learner.train_on_batch(inputs, train.codes[rows], return_dict=True)
-        losses.append(measures["cross_entropy"])
-        accuracies.append(measures["accuracy"])
-    return float(np.mean(losses)), float(np.mean(accuracies))
+    def _learn(self, train: Sample) -> tuple[float, float]:
+        """Show each source once, in a new order; return mean cross-entropy and accuracy."""
+        order = self._rng.permutation(len(train))
+        turned = self._settings.augment == "turns"
+        ways = self._rng.integers(_WAYS, size=len(train)) if turned else None
+        size = min(self._settings.batch_size, len(train))
+        losses, accuracies = [], []
+        for start in range(0, len(train) - size + 1, size):
+            rows = order[start : start + size]
+            stamps = train.stamps(rows)
+            if stamps is not None and ways is not None:
+                stamps = turn_stamps(stamps, ways[rows])
+            inputs = inputs_of(self._learner, train.photometry[rows], stamps)
+            measures = self._learner.train_on_batch(inputs, train.codes[rows], return_dict=True)
+            losses.append(measures["cross_entropy"])
+            accuracies.append(measures["accuracy"])
+        return float(np.mean(losses)), float(np.mean(accuracies))
 
 
 def _judge(network: Network, validation: Sample) -> tuple[float, float]:
     """Compute cross-entropy (nats a source) and accuracy on the validation sample."""
-    answer = network.predict(validation.photometry, validation.stamps, VALIDATION_BATCH)
+    answer = np.concatenate(
+        [
+            network.predict(validation.photometry[some], validation.stamps(some), VALIDATION_BATCH)
+            for some in validation.blocks(VALIDATION_BATCH)
+        ]
+    )
     probability = answer[np.arange(len(validation)), validation.codes].astype(np.float64)
     loss = -np.log(np.maximum(probability, np.finfo(np.float32).tiny)).mean()
     return float(loss), float((answer.argmax(axis=1) == validation.codes).mean())

@@ -9,9 +9,9 @@ from matplotlib.ticker import MaxNLocator
 
 from kidsclf.report.palette import ACCENT, MUTED, house_style
 from kidsclf.report.panels import WIDE, Layout, legend_above, panels
-from kidsclf.report.tables import distinct, numbers, select
+from kidsclf.report.tables import numbers, select
 
-_MANY_FOLDS_ALPHA = 0.55
+_MANY_ALPHA = 0.55
 
 
 @house_style
@@ -21,7 +21,8 @@ def draw_history(history: pa.Table, layout: Layout = WIDE) -> Figure:
     Parameters
     ----------
     history : pyarrow.Table
-        Columns of ``history`` for one network; every fold is a pair of lines.
+        Columns of ``history`` for one network; every fold, and every member of a committee, is a
+        pair of lines.
     layout : Layout
     """
     # Boosted trees report no accuracy per round: a panel without a single value is left out.
@@ -48,13 +49,13 @@ def _has_values(history: pa.Table, column: str) -> bool:
 
 
 def _curves(axes: Axes, history: pa.Table, column: str) -> None:
-    folds = distinct(history, "fold")
-    alpha = 1.0 if len(folds) == 1 else _MANY_FOLDS_ALPHA
-    for fold in folds:
-        rows = select(history, {"fold": fold}).sort_by("epoch")
+    trainings = history.group_by(["fold", "member"], use_threads=False).aggregate([]).to_pylist()
+    alpha = 1.0 if len(trainings) == 1 else _MANY_ALPHA
+    for training in trainings:
+        rows = select(history, training).sort_by("epoch")
         epoch, kept = numbers(rows, "epoch"), numbers(rows, "val_loss")
-        training, validation = numbers(rows, column), numbers(rows, f"val_{column}")
-        axes.plot(epoch, training, color=MUTED, linestyle="--", linewidth=1.2, alpha=alpha)
+        learnt, validation = numbers(rows, column), numbers(rows, f"val_{column}")
+        axes.plot(epoch, learnt, color=MUTED, linestyle="--", linewidth=1.2, alpha=alpha)
         axes.plot(epoch, validation, color=ACCENT, alpha=alpha)
         if np.isfinite(kept).any():
             best = int(np.nanargmin(kept))

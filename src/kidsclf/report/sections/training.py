@@ -27,7 +27,7 @@ def training(tables: ReportTables) -> Section:
                     title=f"Training of {network}",
                     caption="Training and validation should fall together; validation that turns "
                     "up again is over-fitting, and the weights kept are those of its lowest loss "
-                    "(the dot). One pair of lines per fold.",
+                    "(the dot). One pair of lines per fold and member of a committee.",
                     alt=f"Training and validation loss and accuracy of {network} by epoch.",
                     data=rows,
                 )
