@@ -49,10 +49,8 @@ def test_the_tasks_are_those_of_status_and_dry_run(small_survey, work):
     assert (train.finished, train.expected) == (9, 9)
     more = (SETTINGS[0], "train.committee=3")
     assert foreseen(small_survey, work, *more) == {"train members": 3, "train": 3}
-    faults = [
-        fault for each in check_work_directory(WorkDirectory(work), 2) for fault in each.faults
-    ]
-    assert faults == []
+    found = check_work_directory(WorkDirectory(work), 2)
+    assert [fault for each in found for fault in each.faults] == []
 
 
 def test_a_committee_is_one_network_to_what_follows(work):

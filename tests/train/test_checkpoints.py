@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_fit import DESCRIPTION, SETTINGS, network_entry, sky, with_neural, written
+from test_fit import SETTINGS, fit_on, sky, with_neural, written
 
 from kidsclf.errors import StoreError
 from kidsclf.pipeline.checkpoint_file import CheckpointFile
-from kidsclf.train.fit import fit_network
 
 # Keras hands TensorFlow's tensors to numpy.array, which warns that they predate NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -47,8 +46,7 @@ class KillsItself(CutShort):
 
 
 def train(name, settings, checkpoints=None):
-    entry = network_entry(name)
-    return fit_network(entry, DESCRIPTION, sky(96, 1), sky(60, 2), settings, 1, checkpoints)
+    return fit_on(name, sky(96, 1), sky(60, 2), settings, 1, checkpoints)
 
 
 def same(one, other, folder) -> bool:
@@ -81,7 +79,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path):
     ("name", "changes"),
     [
         ("mlp", {"weight_average": 0.8, "precision": "bfloat16", "epochs": 2}),
-        ("mnn", {"augment": "turns", "epochs": 2}),
+        ("small", {"augment": "turns", "epochs": 2}),
     ],
     ids=["mean weights in bfloat16", "turned stamps"],
 )

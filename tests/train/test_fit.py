@@ -15,7 +15,7 @@ from kidsclf.errors import InputError, PlanError
 from kidsclf.features import images
 from kidsclf.models.backend import prepare_backend
 from kidsclf.models.description import InputDescription
-from kidsclf.models.table import network_entry
+from kidsclf.models.table import NetworkEntry, network_entry
 from kidsclf.schema import Inputs, LabelledInputs
 from kidsclf.train.fit import FittedNetwork, fit_network
 
@@ -33,6 +33,30 @@ SETTINGS = TrainSettings.model_validate(
         "trees": {"trees": 15, "depth": 3},
     }
 )
+
+
+SMALL = NetworkEntry("small", "classification", True, True, "keras", "test_fit:build_small", "")
+"""A network of images for what does not hang on its layers."""
+
+
+def build_small(description, l2):
+    import keras
+
+    from kidsclf.models.feng import PHOTOMETRY, PROBABILITIES, STAMPS, STANDARDISE, STRETCH
+    from kidsclf.models.layers import AsinhStretch, Standardise
+
+    photometry = keras.Input((description.photometry_features,), name=PHOTOMETRY)
+    stamps = keras.Input((description.size_px, description.size_px, 1), name=STAMPS)
+    vectors = [
+        Standardise(name=STANDARDISE)(photometry),
+        keras.layers.Flatten(name="vector")(AsinhStretch(name=STRETCH)(stamps)),
+    ]
+    penalty = keras.regularizers.L2(l2)
+    hidden = keras.layers.Dense(32, "relu", kernel_regularizer=penalty, name="hidden")
+    answer = keras.layers.Dense(len(description.classes), "softmax", name=PROBABILITIES)
+    vector = keras.layers.Concatenate(name="both")(vectors)
+    inputs = {PHOTOMETRY: photometry, STAMPS: stamps}
+    return keras.Model(inputs, answer(hidden(vector)), name="small")
 
 
 def sky(rows: int, seed: int) -> LabelledInputs:
@@ -171,15 +195,15 @@ def test_stamps_read_block_by_block_teach_the_same(monkeypatch, tmp_path):
     for folder in ("whole", "blocks"):
         (tmp_path / folder).mkdir()
     short = with_neural(epochs=1)
-    whole = fit("mnn", settings=short, validation=sky(600, 2))
+    whole = fit("small", settings=short, validation=sky(600, 2))
     monkeypatch.setattr(images, "BLOCK_BYTES", 1)
-    blocks = fit("mnn", settings=short, validation=sky(600, 2))
+    blocks = fit("small", settings=short, validation=sky(600, 2))
     assert blocks.history == whole.history
     assert written(blocks, tmp_path / "blocks") == written(whole, tmp_path / "whole")
 
 
 @pytest.mark.parametrize(
-    ("name", "changes"), [("mlp", {"precision": "bfloat16"}), ("mnn", {"augment": "turns"})]
+    ("name", "changes"), [("mlp", {"precision": "bfloat16"}), ("small", {"augment": "turns"})]
 )
 def test_bfloat16_and_turned_stamps_teach_a_network_of_the_same_kind(name, changes):
     plain, other = fit(name), fit(name, settings=with_neural(**changes))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kidsclf.config import Config
 from kidsclf.errors import ConfigError, PlanError
-from kidsclf.features.images import BLOCK_BYTES
+from kidsclf.features.images import BLOCK_BYTES, NOISE_STAMPS
 from kidsclf.features.shapes import peak_bytes
 from kidsclf.models.table import NetworkEntry, network_entry
 from kidsclf.pipeline import (
@@ -30,7 +30,11 @@ from kidsclf.surveys.column_map import ColumnMap
 _GIB = 1024.0**3
 _PROCESS_GIB = 0.6
 """Measured: a worker with TensorFlow, pyarrow and astropy imported and nothing to do."""
-_SMALLER = {"ingest": "ingest.chunk_rows", "infer": "infer.batch_size"}
+_SMALLER = {
+    "ingest": "ingest.chunk_rows",
+    "train": "train.neural.batch_size",
+    "infer": "infer.batch_size",
+}
 """What to lower where a task of a stage does not fit; of other stages ``ingest.max_rows``."""
 _CUTTING_GIB = 0.35
 """A strip of 16 million pixels with weight and mask, and chunks being packed."""
@@ -38,6 +42,11 @@ _IMAGE_NETWORK_GIB, _NETWORK_GIB = 0.95, 0.45
 """Measured: ``mnn`` and ``mlp`` while they are loaded and made ready, with what they compile."""
 _FURTHER_BRANCH_GIB = 0.6
 """Measured: ``cnn`` with two bands and ``mnn_all_stamps`` with four, a band beyond the first."""
+_TEACHING_GIB = 0.8
+"""Measured: ``mnn`` learning, beside the maps of a batch: its weights nine times (those that learn,
+their gradients and two moments, those judged, kept and best) and what is compiled."""
+_TAUGHT_MAPS = 8
+"""Measured: what a batch of ``mnn`` holds while it learns, over what its first layer makes."""
 _FIRST_MAPS = 32
 """Channels of the first layer of ``mnn``; its maps are there before and after the activation."""
 _FINE_SCALE_ARCSEC = 0.2
@@ -101,31 +110,49 @@ def memory_gib(config: Config, bands: int) -> dict[str, float]:
         "cutouts": config.ingest.max_rows * stored + _CUTTING_GIB * _GIB * (stored > 0),
         "features": _features_bytes(config) if config.has_features else 0.0,
         "match": 3 * partition,
-        "infer": partition + _network_bytes(config, 4.0 * pixels),
+        "train": partition + _largest(_teaching_bytes, config, 4.0 * pixels),
+        "infer": partition + _largest(_answering_bytes, config, 4.0 * pixels),
         "reduce": 3 * partition,
     }
     return {stage: _PROCESS_GIB + need / _GIB for stage, need in needs.items()}
 
 
-def _network_bytes(config: Config, stamp: float) -> float:
-    """Estimate a network that is loaded, blocks of stamps, and maps of a batch; the largest one.
+def _largest(
+    estimate: Callable[[NetworkEntry, Config, float], float], config: Config, stamp: float
+) -> float:
+    """Give the largest estimate of the run's networks, for stamps of so many bytes a band."""
+    entries = map(network_entry, config.train.networks)
+    return max((estimate(entry, config, stamp) for entry in entries), default=0.0)
 
-    ``stamp`` is a source's stamp in one band, bytes.
+
+def _teaching_bytes(entry: NetworkEntry, config: Config, stamp: float) -> float:
+    """Estimate a network that learns, the maps of a batch, and blocks of stamps.
+
+    What the sample takes beside its stamps is not known before it is matched: 0.2 kB a source.
     """
-    return max(
-        (_bytes_of(network_entry(name), config, stamp) for name in config.train.networks),
-        default=0.0,
-    )
-
-
-def _bytes_of(entry: NetworkEntry, config: Config, stamp: float) -> float:
+    if config.train.pretrained is not None:
+        return 0.0
     if not entry.images:
         return _NETWORK_GIB * _GIB * (entry.family == "keras")
-    bands = len(config.cutouts.bands) if entry.stamps == "all" else 1
+    bands = _bands_of(entry, config)
+    batch = config.train.neural.batch_size * stamp * bands
+    blocks = 2 * max(float(BLOCK_BYTES), batch) + 3 * NOISE_STAMPS * stamp * bands
+    return _TEACHING_GIB * _GIB * bands + blocks + batch * 2 * _FIRST_MAPS * _TAUGHT_MAPS
+
+
+def _answering_bytes(entry: NetworkEntry, config: Config, stamp: float) -> float:
+    """Estimate a network, or all of a committee, that is loaded, blocks of stamps, and maps."""
+    if not entry.images:
+        return _NETWORK_GIB * _GIB * (entry.family == "keras")
+    bands = _bands_of(entry, config)
     batch = config.infer.batch_size * stamp
     network = _IMAGE_NETWORK_GIB + _FURTHER_BRANCH_GIB * (bands - 1)
     blocks = 4 * max(float(BLOCK_BYTES), batch * bands)
-    return network * _GIB + blocks + batch * 2 * _FIRST_MAPS
+    return network * config.train.committee * _GIB + blocks + batch * 2 * _FIRST_MAPS
+
+
+def _bands_of(entry: NetworkEntry, config: Config) -> int:
+    return len(config.cutouts.bands) if entry.stamps == "all" else 1
 
 
 def _features_bytes(config: Config) -> float:
