@@ -27,7 +27,7 @@ SIZE_PX, BLOCK = 41, 1_000
 CLASSES = ("STAR", "QSO", "GALAXY")
 DESCRIPTION = InputDescription(tuple("ugri"), ("r",), SIZE_PX, CLASSES)
 SMALL = NetworkEntry(
-    "small", "classification", True, True, "keras", "benchmarks.training:build_small", ""
+    "small", "classification", "all", "reference", "keras", "benchmarks.training:build_small", ""
 )
 
 

@@ -35,7 +35,9 @@ SETTINGS = TrainSettings.model_validate(
 )
 
 
-SMALL = NetworkEntry("small", "classification", True, True, "keras", "test_fit:build_small", "")
+SMALL = NetworkEntry(
+    *("small", "classification", "all", "reference", "keras", "test_fit:build_small", "")
+)
 """A network of images for what does not hang on its layers."""
 
 
