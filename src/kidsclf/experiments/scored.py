@@ -32,7 +32,7 @@ from kidsclf.pipeline.context import (
     require_current,
     task_fingerprint,
 )
-from kidsclf.pipeline.infer import CLASS, P_MAX, scoring_tasks
+from kidsclf.pipeline.infer import CLASS, FLAGS, P_MAX, scoring_tasks
 from kidsclf.pipeline.inputs import rows_of
 from kidsclf.pipeline.mapping import Made, Task
 from kidsclf.pipeline.reduce import questions_of
@@ -42,7 +42,7 @@ from kidsclf.places import Place
 from kidsclf.reduce.context import Context as Questions
 from kidsclf.reduce.law import State, add_states, with_network
 from kidsclf.reduce.thresholds import thresholds
-from kidsclf.schema import DEC, LABEL, NAME, RA, REDSHIFT, SPATIAL_INDEX
+from kidsclf.schema import DEC, LABEL, NAME, RA, REDSHIFT, SPATIAL_INDEX, ScoreFlag
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import HatsCatalogue
 from kidsclf.store.layout import WorkDirectory
@@ -177,7 +177,7 @@ def count_external(
     other: OtherQuasars | None,
 ) -> Made:
     """Count what a network says of the samples in a partition."""
-    columns = [SPATIAL_INDEX, NAME, RA, DEC, CLASS, P_MAX]
+    columns = [SPATIAL_INDEX, NAME, RA, DEC, CLASS, P_MAX, FLAGS]
     scored = HatsCatalogue(work.scores(name)).read(partition, columns)
     predicted = pd.Index(classes).get_indexer(scored[CLASS].to_pandas())
     p_max = scored[P_MAX].to_numpy()
@@ -192,6 +192,7 @@ def count_external(
             found[sample] = Members(codes, predicted[rows], p_max[rows], redshift)
     if other is not None:
         rows = sources_near(other.path, partition, scored)
+        rows = rows[(scored[FLAGS].to_numpy()[rows] & ScoreFlag.TRAINED_ON) == 0]
         codes = np.full(len(rows), classes.index(QUASAR))
         unknown = np.full(len(rows), np.nan, np.float32)
         found[other.name] = Members(codes, predicted[rows], p_max[rows], unknown)

@@ -155,7 +155,8 @@ def _external(context: Context, wish: Wish) -> Result:
         rows, made_from = stage_positions(wish.quasars, wish.columns, context.config.store, path)
         other = OtherQuasars("other quasars", path, made_from)
         notes.append(
-            f"other quasars: {rows:,} positions of {wish.quasars}, matched within 1 arcsec"
+            f"other quasars: {rows:,} positions of {wish.quasars}, matched within 1 arcsec; "
+            "sources that taught the network are left out"
         )
     found = external_tables(context, networks, other)
     notes += [

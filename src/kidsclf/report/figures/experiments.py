@@ -8,6 +8,8 @@ import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+from numpy.typing import NDArray
 
 from kidsclf.report.palette import INK, MUTED, class_look, house_style, in_order
 from kidsclf.report.panels import (
@@ -20,6 +22,10 @@ from kidsclf.report.panels import (
     panels,
 )
 from kidsclf.report.tables import distinct, numbers, rows_of, select
+
+_FAINT = 0.35
+_APART = 1.35
+"""Ratio of two sizes whose names do not run into each other."""
 
 
 @house_style
@@ -84,11 +90,22 @@ def draw_sizes(table: pa.Table, layout: Layout = WIDE) -> Figure:
                 color=look.colour, linestyle=look.dash, marker=look.marker, markersize=4.5,
             )  # fmt: skip
             curves.append(f1)
-        axes.set_xscale("log")
+        _size_axis(axes, numbers(select(answered, {"network": network}), "train_rows"))
         fraction_limits(axes, *curves)
         axes.set(title=str(network), xlabel="training sources", ylabel="F1 score")
     class_legend(drawn, classes)
     return drawn.figure
+
+
+def _size_axis(axes: Axes, sizes: NDArray[np.float64]) -> None:
+    """Make an axis logarithmic, and name the sizes themselves, but for those too near another."""
+    named: list[float] = []
+    for size in np.unique(sizes):
+        if not named or size > _APART * named[-1]:
+            named.append(float(size))
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(named, [f"{size:,.0f}" for size in named])
 
 
 @house_style
@@ -148,7 +165,8 @@ def draw_external(
         axes.set(title=f"Redshifts of {sample}", xlabel="redshift", ylabel="sources per bin")
     _agreement_lines(drawn.axes[-1], agreed)
     met += distinct(agreed, "class")
-    class_legend(drawn, in_order(met))
+    every = Line2D([], [], color=MUTED, alpha=_FAINT, linewidth=5, label="all")
+    class_legend(drawn, in_order(met), [every])
     return drawn.figure
 
 
@@ -157,16 +175,17 @@ def _redshift_steps(axes: Axes, rows: pa.Table) -> None:
     low, high = numbers(rows, "z_low").min(), numbers(rows, "z_high").max()
     width = float(numbers(rows, "z_high")[0] - numbers(rows, "z_low")[0])
     edges = np.linspace(low, high, round((high - low) / width) + 1)
-    total = np.zeros(len(edges) - 1)
+    lines = {}
     for name in in_order(distinct(rows, "predicted_class")):
         some = select(rows, {"predicted_class": name})
         counts = np.zeros(len(edges) - 1)
         place = np.rint((numbers(some, "z_low") - low) / width).astype(int)
         counts[place] = numbers(some, "count")
-        total += counts
+        lines[name] = counts
+    _steps(axes, edges, np.sum(list(lines.values()), axis=0), color=MUTED, alpha=_FAINT, lw=5)
+    for name, counts in lines.items():
         look = class_look(name)
         _steps(axes, edges, counts, color=look.colour, linestyle=look.dash)
-    _steps(axes, edges, total, color=INK, linewidth=0.9)
 
 
 def _steps(axes: Axes, edges: Any, counts: Any, **look: Any) -> None:
