@@ -1,11 +1,14 @@
 """Which sources teach and judge in each row of an experiment, and what the paper publishes."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from kidsclf.config import TrainSettings
+from kidsclf.config import Config, SurveySettings, TrainSettings
 from kidsclf.experiments import published
 from kidsclf.experiments.rows import ChosenRows, choose_rows, split_for, why_not
+from kidsclf.experiments.trained import table1_rows
 from kidsclf.experiments.variants import WHOLE, Magnitudes, of_size, of_split
 from kidsclf.features.images import span_unit
 
@@ -101,3 +104,14 @@ def test_normalised_stamps_span_0_to_1_whatever_the_flux() -> None:
     assert (scaled[2] == 0).all()
     assert np.allclose(span_unit(50 * stamps[:1] + 3), scaled[:1], atol=1e-5)
     assert scaled.dtype == np.float32
+
+
+def test_rows_of_several_image_bands_are_not_answered_with_one() -> None:
+    config = Config(survey=SurveySettings(preset="kids_dr4", tiles=("r.fits",)))
+    context = SimpleNamespace(
+        config=config, has_images=True, survey=SimpleNamespace(reference_band="r")
+    )
+    rows = table1_rows(context, ("cnn", "mnn_all_stamps", "mnn_imaged_bands"))
+    assert [row.title for row in rows] == ["MNN (Img1+Pho4)", "MNN (Img4+Pho4)", "CNN (Img4)"]
+    for row in rows:
+        assert row.note == "it reads several image bands, but cutouts.bands holds r alone"

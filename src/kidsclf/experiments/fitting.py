@@ -100,7 +100,9 @@ def _normalised(sample: LabelledSample) -> LabelledSample:
 
 
 def _reference(inputs: Inputs, band: str | None) -> np.ndarray:
-    return inputs.magnitudes[:, inputs.bands.index(band) if band else 0]
+    if band is None:
+        return np.full(len(inputs), np.nan, np.float32)
+    return inputs.magnitudes[:, inputs.bands.index(band)]
 
 
 def _answers(

@@ -25,7 +25,7 @@ from kidsclf.experiments.variants import (
     of_split,
 )
 from kidsclf.models.description import InputDescription
-from kidsclf.models.table import NETWORKS, network_entry
+from kidsclf.models.table import network_entry
 from kidsclf.pipeline.context import (
     Context,
     code_fingerprint,
@@ -42,6 +42,8 @@ _PROCESS_GIB = 0.9
 """A worker with TensorFlow and a network that is being trained."""
 _CODE = tuple(f"experiments/{name}.py" for name in ("fitting", "rows", "variants"))
 """What of this package decides the answers."""
+_SEVERAL = 2
+"""Image bands below which a network of several would be another than the paper's."""
 _COPIES = 3.0
 """Of the labelled sample, while its partitions are joined and shared out."""
 
@@ -151,10 +153,12 @@ def normalised_rows(context: Context, networks: Sequence[str]) -> list[Asked]:
 
 def _why_not(context: Context, network: str, *, magnitudes: bool = False) -> str:
     """Say why a network cannot be trained on this survey; an empty string if it can."""
-    if network not in {entry.name for entry in NETWORKS}:
-        return "this version has no such network"
+    entry, images = network_entry(network), context.config.cutouts.bands
     if magnitudes and context.survey.reference_band is None:
         return "the survey's column map names no reference_band"
+    several = entry.stamps == "all" or entry.magnitudes == "imaged"
+    if several and context.has_images and len(images) < _SEVERAL:
+        return f"it reads several image bands, but cutouts.bands holds {', '.join(images)} alone"
     try:
         network_reads(context, network)
     except ConfigError as error:
