@@ -62,8 +62,6 @@ mon_warn_on_insecure_global_id_reclaim = false
 osd_data = $folder/osd
 osd_objectstore = memstore
 memstore_device_bytes = 4294967296
-# by default a gateway that was killed is waited for by the next one for 30 s
-osd_client_watch_timeout = 10
 osd_class_load_list = *
 osd_class_default_list = *
 [client.gateway]
