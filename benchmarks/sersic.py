@@ -2,18 +2,20 @@
 
 GalSim draws galaxies of Sersic index 0.5 to 6, axis ratio 0.2 to 1 and half-light radius 0.5 to 3
 (41 x 41) or 6 (101 x 101) times the seeing of 3.5 pixels (Moffat, beta 3.5), with white noise;
-signal-to-noise is that of the whole profile if its shape were known. Every repeat draws new ones.
+signal-to-noise is that of the whole profile if its shape were known. Every repeat draws new ones,
+as many of each size, and half of them at a signal-to-noise of 20 to 50.
 statmorph is given the isophote that holds 90 % of the light as its segment, and the PSF; ``fit``
 is the time of its Sersic fit alone, ``all`` that of all it does, without which it makes no fit.
-Both run on one thread; times are those of the processor, which other programs disturb least. The
-error of a parameter is that of its logarithm: the root of squared bias (median) and squared scatter
-(half the range from the 16th to the 84th percentile), over the galaxies that neither flags;
-``valid`` is the share that one does not flag.
+Both run on one thread, in turn; times are those of the processor, which other programs disturb
+least. Bias (median) and scatter (half the range from the 16th to the 84th percentile) are those of
+a parameter's logarithm, over the galaxies of all repeats that neither flags; the error is the root
+of their squares' sum, and ``valid`` the share that one does not flag. Ratios of errors are those of
+as many draws with replacement (the same galaxies for both) as there are ``REDRAWN``.
 """
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import galsim
@@ -25,19 +27,24 @@ from threadpoolctl import threadpool_limits
 from benchmarks.record import Measurement, Ratio, Record, rates, ratio
 from kidsclf.features.sersic import fit_sersic
 
-GALAXIES = {"tiny": 4, "small": 60, "full": 300}
+GALAXIES = {"tiny": 4, "small": 20, "full": 75}
 SIDES = {41: 3.0, 101: 6.0}
 """Side of the stamps and largest half-light radius, in seeing discs."""
 
 SEEING_PX = 3.5
 PSF_PX = 25
 SIGNALS = (5.0, 20.0, 50.0, 500.0)
+SHARES = (0.2, 0.5, 0.3)
+"""Of the galaxies in the bins of signal-to-noise: most where ours and theirs differ least."""
+
 RADII = (0.5, 1.0, 2.0, 6.0)
 LEAST_IN_BIN = 5
+REDRAWN = 400
 STAMPS = 1024
 """Stamps that our fits are given, copies if need be, so that chunks are as full as in a survey."""
 
 PARAMETERS = ("sersic_index", "half_light_radius_px", "axis_ratio", "flux")
+QUANTITIES = ("bias", "scatter", "error", "valid")
 
 
 def draw_galaxies(
@@ -48,10 +55,10 @@ def draw_galaxies(
     psf = seeing.drawImage(nx=PSF_PX, ny=PSF_PX, scale=1.0).array.astype(np.float64)
     truth = {
         "sersic_index": np.exp(random.uniform(np.log(0.5), np.log(6.0), count)),
-        "half_light_radius_px": np.exp(random.uniform(np.log(0.5), np.log(largest), count))
+        "half_light_radius_px": _in_bins(random, (*RADII[:-1], largest), (1 / 3,) * 3, count)
         * SEEING_PX,
         "axis_ratio": random.uniform(0.2, 1.0, count),
-        "signal": np.exp(random.uniform(np.log(SIGNALS[0]), np.log(SIGNALS[-1]), count)),
+        "signal": _in_bins(random, SIGNALS, SHARES, count),
     }
     accuracy = galsim.GSParams(maximum_fft_size=2**15, folding_threshold=2e-3)
     clean = np.empty((count, side, side))
@@ -66,6 +73,15 @@ def draw_galaxies(
     truth["flux"] = truth["signal"] / np.sqrt((clean**2).sum(axis=(1, 2)))
     clean *= truth["flux"][:, None, None]
     return truth, clean, clean + random.normal(size=clean.shape), psf / psf.sum()
+
+
+def _in_bins(
+    random: np.random.Generator, edges: Sequence[float], shares: Sequence[float], count: int
+) -> np.ndarray:
+    """Draw numbers whose logarithm is even in each bin, and bins by their shares."""
+    place = random.choice(len(shares), count, p=shares)
+    low, high = np.log(edges)[place], np.log(edges)[place + 1]
+    return np.exp(random.uniform(low, high))
 
 
 def _ours(images: np.ndarray, psf: np.ndarray) -> tuple[dict[str, np.ndarray], float]:
@@ -107,35 +123,67 @@ def _flux(amplitude: float, index: float, radius: float, axis_ratio: float) -> f
     return float(amplitude * 2.0 * np.pi * radius**2 * axis_ratio * shape)
 
 
-Errors = dict[tuple[str, str], list[float]]
+Logs = dict[str, np.ndarray]
+"""Logarithms of found over true, by parameter; NaN where flagged."""
 
 
-def _errors(
-    truth: Mapping[str, np.ndarray], found: Mapping[str, Mapping[str, np.ndarray]]
-) -> Errors:
-    """Give errors and shares by (subject and bin, quantity)."""
+def _logs(truth: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> Logs:
+    return {name: np.log(found[name] / truth[name]) for name in PARAMETERS}
+
+
+def _bins(truth: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    """Name the bins of signal-to-noise and size, and say who lies in them."""
     radius = truth["half_light_radius_px"] / SEEING_PX
-    errors: Errors = {}
     for low, high in pairwise(SIGNALS):
         for small, large in pairwise(RADII):
             inside = (truth["signal"] >= low) & (truth["signal"] < high)
             inside &= (radius >= small) & (radius < large)
-            name = f"S/N {low:g}-{high:g} r_e {small:g}-{large:g}"
-            for parameter in PARAMETERS:
-                logs = {s: np.log(each[parameter] / truth[parameter]) for s, each in found.items()}
-                both = inside & np.isfinite(sum(logs.values()))
-                if both.sum() < LEAST_IN_BIN:
-                    continue
-                for subject, log in logs.items():
-                    low_, middle, high_ = np.percentile(log[both], (16.0, 50.0, 84.0))
-                    scatter = (high_ - low_) / 2.0
-                    place = f"{subject} {name}"
-                    errors[place, f"bias {parameter}"] = [abs(middle)]
-                    errors[place, f"scatter {parameter}"] = [scatter]
-                    errors[place, f"error {parameter}"] = [np.hypot(middle, scatter)]
-                    valid = np.isfinite(log[inside]).mean()
-                    errors[place, f"valid {parameter}"] = [valid]
-    return errors
+            yield f"S/N {low:g}-{high:g} r_e {small:g}-{large:g}", inside
+
+
+def _moments(logs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give bias, scatter and error along the last axis."""
+    low, middle, high = np.percentile(logs, (16.0, 50.0, 84.0), axis=-1)
+    scatter = (high - low) / 2.0
+    return middle, scatter, np.hypot(middle, scatter)
+
+
+def _compared(
+    truth: Mapping[str, np.ndarray], ours: Logs, theirs: Logs, side: int
+) -> tuple[list[Measurement], list[Ratio]]:
+    """Compare bias, scatter and error bin by bin; nothing is asked for below S/N 20."""
+    measurements: list[Measurement] = []
+    ratios: list[Ratio] = []
+    random = np.random.default_rng(side)
+    for name, inside in _bins(truth):
+        for parameter in PARAMETERS:
+            pair = np.stack([each[parameter][inside] for each in (ours, theirs)])
+            both = pair[:, np.isfinite(pair).all(axis=0)]
+            if both.shape[1] < LEAST_IN_BIN:
+                continue
+            moments = np.stack(_moments(both), axis=1)
+            valid = np.isfinite(pair).mean(axis=1)
+            places = [f"{each} {name} {side} px" for each in ("kidsclf", "statmorph")]
+            for place, numbers, share in zip(places, moments, valid, strict=True):
+                for quantity, value in zip(QUANTITIES, (*numbers, share), strict=True):
+                    found = Measurement(place, f"{quantity} {parameter}", "", (float(value),))
+                    measurements.append(found)
+            drawn = both[:, random.integers(both.shape[1], size=(REDRAWN, both.shape[1]))]
+            errors = _moments(drawn)[2]
+            ratios.append(
+                Ratio(
+                    *places,
+                    f"error {parameter}",
+                    tuple(np.percentile(errors[0] / errors[1], (16.0, 50.0, 84.0))),
+                    None if name.startswith(f"S/N {SIGNALS[0]:g}-") else 1.0,
+                    at_least=False,
+                )
+            )
+    return measurements, ratios
+
+
+def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def measure(size: str, repeats: int) -> Record:
@@ -151,7 +199,7 @@ def measure(size: str, repeats: int) -> Record:
                 "statmorph fit": [],
                 "statmorph all": [],
             }
-            errors: Errors = {}
+            truths, ours_logs, their_logs = [], [], []
             for repeat in range(repeats):
                 random = np.random.default_rng((side, repeat))
                 truth, clean, images, psf = draw_galaxies(count, side, largest, random)
@@ -159,32 +207,24 @@ def measure(size: str, repeats: int) -> Record:
                 theirs, fit_s, all_s = _statmorph(clean, images, psf)
                 for name, value in zip(seconds, (ours_s, fit_s, all_s), strict=True):
                     seconds[name].append(value)
-                for key, value in _errors(truth, {"kidsclf": ours, "statmorph": theirs}).items():
-                    errors.setdefault(key, []).extend(value)
+                truths.append(truth)
+                ours_logs.append(_logs(truth, ours))
+                their_logs.append(_logs(truth, theirs))
             speed = [
                 rates(f"{name} {side} px", "rate", "fits/s", count, taken)
                 for name, taken in seconds.items()
             ]
             measurements += speed
             ratios += [ratio(speed[0], speed[1], goal=100.0), ratio(speed[0], speed[2])]
-            kept = {key: value for key, value in errors.items() if len(value) == repeats}
-            added = [
-                Measurement(f"{place} {side} px", quantity, "", tuple(map(float, values)))
-                for (place, quantity), values in kept.items()
-            ]
+            added, compared = _compared(
+                _joined(truths), _joined(ours_logs), _joined(their_logs), side
+            )
             measurements += added
-            ratios += _error_ratios(added)
-    facts = {"galaxies a repeat and side": count, "seeing_px": SEEING_PX, "psf": "Moffat 3.5"}
+            ratios += compared
+    facts = {
+        "galaxies a side": count * repeats,
+        "seeing_px": SEEING_PX,
+        "psf": "Moffat 3.5",
+        "statmorph": statmorph.__version__,
+    }
     return Record("sersic", size, tuple(measurements), tuple(ratios), facts)
-
-
-def _error_ratios(measurements: list[Measurement]) -> list[Ratio]:
-    """Compare errors bin by bin; nothing is asked for below a signal-to-noise of 20."""
-    table = {(each.subject, each.quantity): each for each in measurements}
-    found = []
-    for (subject, quantity), ours in table.items():
-        if subject.startswith("kidsclf") and quantity.startswith("error"):
-            theirs = table[subject.replace("kidsclf", "statmorph"), quantity]
-            goal = None if f"S/N {SIGNALS[0]:g}-" in subject else 1.0
-            found.append(ratio(ours, theirs, goal, at_least=False))
-    return found

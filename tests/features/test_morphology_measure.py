@@ -1,11 +1,13 @@
 """The table of features as a whole: any namespace, any chunks, flags for what is withheld."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import array_api_strict
 import galsim
 import numpy as np
 import pytest
+from benchmarks.classes import CLASSES, FALLING, RISING, draw_class, medians
 from benchmarks.morphology import draw_galaxies
 
 from kidsclf.errors import InputError
@@ -13,6 +15,8 @@ from kidsclf.features import arrays
 from kidsclf.features.morphology import measure as module
 from kidsclf.features.morphology.feature import LOST, Feature
 from kidsclf.features.morphology.flags import MorphologyFlag as Flag
+from kidsclf.features.morphology.galaxies import Galaxies
+from kidsclf.features.morphology.judgement import columns_of
 from kidsclf.features.morphology.measure import measure
 from kidsclf.features.morphology.table import FEATURES
 
@@ -114,6 +118,47 @@ def test_flags_are_raised(flag: Flag, profile: galsim.GSObject, noise: float) ->
     assert flags[0] & flag
 
 
+def beside_the_light() -> Galaxies:
+    """A segment on the skirt of a light beside it, which nothing masks."""
+    y, x = np.mgrid[:SIZE, :SIZE]
+    images = np.exp(-0.5 * ((x - 13) ** 2 + (y - 20) ** 2) / 4.0)[None].astype(np.float32)
+    near = ((x - 20) ** 2 + (y - 20) ** 2 < 9)[None]
+    return Galaxies(images, np.ones_like(near), near, np.zeros_like(near))
+
+
+def hollow() -> Galaxies:
+    """A source whose second moments are negative: a bright pixel in a wide dark segment."""
+    images = np.full((1, SIZE, SIZE), -0.01, dtype=np.float32)
+    images[0, 20, 20] = 100.0
+    everywhere = np.ones(images.shape, dtype=bool)
+    return Galaxies(images, everywhere, everywhere, ~everywhere)
+
+
+def wide() -> Galaxies:
+    """A source without an end, whose segment leaves no sky."""
+    images = np.ones((1, SIZE, SIZE), dtype=np.float32)
+    images[0, 20, 20] = 2.0
+    everywhere = np.ones(images.shape, dtype=bool)
+    return Galaxies(images, everywhere, everywhere, ~everywhere)
+
+
+@pytest.mark.parametrize(
+    ("flag", "scene"),
+    [
+        (Flag.SEGMENTS_DIFFER, beside_the_light),
+        (Flag.NO_CENTRE, beside_the_light),
+        (Flag.BAD_MOMENTS, hollow),
+        (Flag.NO_SKY, wide),
+        (Flag.NO_PETROSIAN, hollow),
+    ],
+)
+def test_flags_of_strange_scenes_are_raised(flag: Flag, scene: Callable[[], Galaxies]) -> None:
+    columns = columns_of(scene(), FEATURES)
+    assert columns[FLAGS][0] & flag, Flag(int(columns[FLAGS][0]))
+    for feature in FEATURES:
+        assert np.isnan(columns[feature.name][0]) or not feature.spoiled_by & flag, feature.name
+
+
 def test_masked_pixels_in_the_source_are_flagged() -> None:
     stamp = drawn(galsim.Sersic(1.0, half_light_radius=4.0), 1e-4)[None]
     masks = np.zeros(stamp.shape, dtype=bool)
@@ -151,29 +196,12 @@ def test_two_clumps_raise_what_counts_clumps() -> None:
 
 
 def test_classes_are_ordered_as_fang_et_al_report() -> None:
-    """From spheroids over discs to irregulars, medians of G and C fall and that of M20 rises."""
-    random = np.random.default_rng(6)
-
-    def population(index: float, radius: float, clumps: int) -> np.ndarray:
-        stamps = []
-        for seed in range(25):
-            galaxy = galsim.Sersic(
-                index, half_light_radius=radius * random.uniform(0.85, 1.15), trunc=5 * radius
-            ).shear(q=random.uniform(0.6, 1.0), beta=random.uniform(0.0, np.pi) * galsim.radians)
-            for _ in range(clumps):
-                angle, reach = random.uniform(0.0, 2 * np.pi), radius * random.uniform(0.7, 1.4)
-                clump = galsim.Gaussian(sigma=0.8, flux=random.uniform(0.05, 0.15))
-                galaxy += clump.shift(reach * np.cos(angle), reach * np.sin(angle))
-            stamps.append(drawn(galaxy, 2e-4, seed))
-        return np.stack(stamps)
-
-    classes = [
-        measure(population(*each))
-        for each in ((4.0, 3.0, 0), (1.8, 3.6, 0), (1.1, 4.5, 2), (0.7, 5.0, 4))
-    ]
-    for name, sign in (("gini", -1.0), ("concentration", -1.0), ("m20", 1.0)):
-        medians = np.array([np.nanmedian(each[name]) for each in classes])
-        assert (sign * np.diff(medians) > 0).all(), (name, medians)
+    """From spheroids over discs to irregulars, n, G and C fall; M20 and the radius rise."""
+    found = [medians(draw_class(name, 25, np.random.default_rng(6))) for name in CLASSES]
+    for names, sign in ((FALLING, -1.0), (RISING, 1.0)):
+        for name in names:
+            values = np.array([each[name] for each in found])
+            assert (sign * np.diff(values) > 0).all(), (name, values)
 
 
 def test_a_feature_of_ones_own_joins_the_table(stamps: np.ndarray) -> None:

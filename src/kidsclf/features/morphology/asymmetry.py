@@ -4,12 +4,14 @@ Abraham et al. (1996), Conselice (2003, ApJS 147, 1), Lotz et al. (2004). The ce
 asymmetry is least.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from kidsclf.features import arrays
-from kidsclf.features.morphology import compiled
+from kidsclf.features.morphology import compiled, compiled_search
 from kidsclf.features.morphology.apertures import Shape, circles, overlaps
+from kidsclf.features.morphology.conventions import FAR_VALUE
 from kidsclf.features.morphology.simplex import minimise
 
 CENTRE_TOLERANCE_PX = 3e-2
@@ -17,9 +19,6 @@ CENTRE_TOLERANCE_PX = 3e-2
 
 ASYMMETRY_TOLERANCE = 1e-4
 """Spread of the values over the last simplex, as in ``scipy.optimize.fmin``."""
-
-FAR_VALUE = 100.0
-"""What a centre off the stamp, or in the dark, is given so that the search turns back."""
 
 
 @dataclass(frozen=True)
@@ -268,8 +267,29 @@ def centre_of_asymmetry(
     found : bool array (n,)
     """
     xp = arrays.namespace(images)
-    size = images.shape[-1]
-    stack = turnable(images, good)
+    least = _least_asymmetry(turnable(images, good), radius, sky_asymmetry)
+    everyone = xp.ones(radius.shape, dtype=xp.bool)
+    x, y, near = _search(least, starts[0], drift, everyone)
+    x_again, y_again, near_again = _search(least, starts[1], drift, ~near)
+    found = near | near_again
+    x = xp.where(near, x, xp.where(near_again, x_again, starts[0][:, 0]))
+    y = xp.where(near, y, xp.where(near_again, y_again, starts[0][:, 1]))
+    return x, y, found
+
+
+Minimise = Callable[[Any, Any, Any], tuple[Any, Any, Any]]
+"""From starts x, y (n,) and the sources wanted to the minima and where they were reached."""
+
+
+def _least_asymmetry(stack: Turnable, radius: Any, sky_asymmetry: Any) -> Minimise:
+    """Make the search of all sources from one start each."""
+    tolerances = CENTRE_TOLERANCE_PX, ASYMMETRY_TOLERANCE
+    if arrays.is_numpy(radius):
+        layers = stack.images, stack.flipped, stack.usable, stack.flipped_usable
+        return lambda x, y, wanted: compiled_search.least_asymmetry(
+            layers, x, y, wanted, radius, sky_asymmetry, *tolerances
+        )
+    xp, size = arrays.namespace(radius), stack.images.shape[-1]
 
     def value(x: Any, y: Any, rows: Any) -> Any:
         light, change, area = soft_rotation_sums(stack, rows, x, y, xp.take(radius, rows))
@@ -277,19 +297,13 @@ def centre_of_asymmetry(
         left = change - area * xp.take(sky_asymmetry, rows)
         return xp.where(inside, left / xp.where(inside, light, 1.0), FAR_VALUE)
 
-    everyone = xp.ones(radius.shape, dtype=xp.bool)
-    x, y, near = _search(value, starts[0], drift, everyone)
-    x_again, y_again, near_again = _search(value, starts[1], drift, ~near)
-    found = near | near_again
-    x = xp.where(near, x, xp.where(near_again, x_again, starts[0][:, 0]))
-    y = xp.where(near, y, xp.where(near_again, y_again, starts[0][:, 1]))
-    return x, y, found
+    return lambda x, y, wanted: minimise(value, x, y, wanted, *tolerances)
 
 
-def _search(value: Any, start: Any, drift: Any, wanted: Any) -> tuple[Any, Any, Any]:
+def _search(least: Minimise, start: Any, drift: Any, wanted: Any) -> tuple[Any, Any, Any]:
     """Minimise from one start; say where the minimum is near it."""
     xp = arrays.namespace(start)
     x0, y0 = start[:, 0], start[:, 1]
-    x, y, arrived = minimise(value, x0, y0, wanted, CENTRE_TOLERANCE_PX, ASYMMETRY_TOLERANCE)
+    x, y, arrived = least(x0, y0, wanted)
     distance = xp.sqrt((x - x0) ** 2 + (y - y0) ** 2)
     return x, y, wanted & arrived & (distance <= drift)

@@ -9,6 +9,7 @@ import math
 import numpy as np
 from numba import njit
 
+FULL_TURN = 2.0 * math.pi
 TINY_RADIUS = 1e-6
 """Pixels; semi-axes are at least this, as in ``apertures``."""
 
@@ -107,36 +108,63 @@ def _weigh(columns, rows, k, x0, start, stop, ab, weights):  # type: ignore[no-u
 
 
 @compiled
+def _corners(columns, count, rows, k, ab, areas):  # type: ignore[no-untyped-def]
+    """Fill ``_area_below_left`` of the corners along a row line; four of them at once."""
+    offset, middle, half, cap, end = columns[0], columns[1], columns[2], columns[3], columns[4]
+    y, row_middle, row_half, row_cap, row_end = (
+        rows[0, k], rows[1, k], rows[2, k], rows[3, k], rows[4, k],
+    )  # fmt: skip
+    both = row_cap - math.pi * ab
+    for i in range(count):
+        rise, across = y - middle[i], offset[i] - row_middle
+        turn = end[i] - row_end
+        turn = turn + FULL_TURN if turn < -1e-9 else turn
+        turn = turn + FULL_TURN if turn < -1e-9 else turn
+        turn = turn - FULL_TURN if turn >= FULL_TURN - 1e-9 else turn
+        inside = 0.5 * (y * (across + row_half) + offset[i] * (rise + half[i]) + ab * turn)
+        above = cap[i] + (both if across > 0.0 else 0.0)
+        below = row_cap if across > 0.0 else 0.0
+        outside = above if rise > 0.0 else below
+        areas[i] = inside if abs(rise) < half[i] else outside
+
+
+@compiled
+def aperture(image, usable, x, y, radius, elongation, angle, work):  # type: ignore[no-untyped-def]
+    """Sum light and usable area inside one ellipse; ``work`` is that of ``workspace``."""
+    columns, rows, low, high = work
+    x0, x1, y0, y1, ab, _ = _window(image.shape[0], x, y, radius, elongation, angle, columns, rows)
+    total, pixels = 0.0, 0.0
+    _corners(columns, x1 - x0 + 1, rows, 0, ab, low)
+    for j in range(y0, y1):
+        _corners(columns, x1 - x0 + 1, rows, j - y0 + 1, ab, high)
+        line, use = image[j, x0:x1], usable[j, x0:x1]
+        light, area = np.float32(0.0), 0.0
+        for i in range(x1 - x0):
+            weight = (high[i + 1] - high[i]) - (low[i + 1] - low[i])
+            light += np.float32(weight) * line[i]
+            area += weight * use[i]
+        total += float(light)
+        pixels += area
+        low, high = high, low
+    return total, pixels
+
+
+@compiled
+def workspace(size):  # type: ignore[no-untyped-def]
+    """Make room for the chords and corners of an aperture on a stamp."""
+    return np.empty((5, size + 1)), np.empty((5, size + 1)), np.empty(size + 1), np.empty(size + 1)
+
+
+@compiled
 def aperture_sums(images, good, stamps, x, y, radius, elongation, angle):  # type: ignore[no-untyped-def]
     """Sum light and usable area inside ellipses; see ``apertures.aperture_sums``."""
     n, size = x.size, images.shape[1]
     light, area = np.zeros(n), np.zeros(n)
-    columns, rows = np.empty((5, size + 1)), np.empty((5, size + 1))
-    weights = np.empty(size)
+    work = workspace(size)
     for s in range(n):
-        image, usable = images[stamps[s]], good[stamps[s]]
-        x0, x1, y0, y1, ab, tip = _window(
-            size, x[s], y[s], radius[s], elongation[s], angle[s], columns, rows
+        light[s], area[s] = aperture(
+            images[stamps[s]], good[stamps[s]], x[s], y[s], radius[s], elongation[s], angle[s], work
         )
-        total, pixels = 0.0, 0.0
-        for j in range(y0, y1):
-            k = j - y0
-            out0, in0, in1, out1 = _reach(rows, k, x[s], x0, x1, tip)
-            _weigh(columns, rows, k, x0, out0, in0, ab, weights)
-            _weigh(columns, rows, k, x0, in1, out1, ab, weights)
-            for i in range(out0, in0):
-                total += weights[i] * image[j, i]
-                pixels += weights[i] * usable[j, i]
-            for i in range(in1, out1):
-                total += weights[i] * image[j, i]
-                pixels += weights[i] * usable[j, i]
-            row_light, row_pixels = np.float32(0.0), np.int32(0)
-            for i in range(in0, in1):
-                row_light += image[j, i]
-                row_pixels += np.int32(usable[j, i])
-            total += float(row_light)
-            pixels += float(row_pixels)
-        light[s], area[s] = total, pixels
     return light, area
 
 
@@ -235,8 +263,23 @@ def rotation_sums(images, good, stamps, x, y, radius, elongation, angle):  # typ
 
 
 @compiled
-def growth(images, good, x, y, elongation, angle, step, count):  # type: ignore[no-untyped-def]
-    """Sum light and usable pixels by elliptical radius; see ``growth.growth_curve``."""
+def _spread(rings, width):  # type: ignore[no-untyped-def]
+    """Add rings up and average over some, the ends counting half; see ``growth``."""
+    half, total = width // 2, 0.0
+    inside = np.zeros(rings.size + width + 1)
+    for k in range(rings.size + half):
+        inside[half + 1 + k] = inside[half + k] + (rings[k] if k < rings.size else 0.0)
+    for k in range(width):
+        total += inside[k]
+    for k in range(rings.size):
+        total += inside[k + width]
+        rings[k] = (total - 0.5 * (inside[k] + inside[k + width])) / width
+        total -= inside[k]
+
+
+@compiled
+def growth(images, good, x, y, elongation, angle, step, count, width):  # type: ignore[no-untyped-def]
+    """Sum light and usable area inside elliptical radii; see ``growth.growth_curve``."""
     n, size = x.size, images.shape[1]
     light, area = np.zeros((n, count)), np.zeros((n, count))
     for s in range(n):
@@ -253,23 +296,80 @@ def growth(images, good, x, y, elongation, angle, step, count):  # type: ignore[
                 if k < count and good[s, j, i]:
                     light[s, k] += images[s, j, i]
                     area[s, k] += 1.0
+        _spread(light[s], width)
+        _spread(area[s], width)
     return light, area
 
 
 @compiled
-def _soft_row(here, turned, near, use_here, use_there, columns, dy2, reach, shares):  # type: ignore[no-untyped-def]
-    """Sum a row whose mirror places lie on the stamp; eight pixels at once."""
+def _soft_row(stamp, starts, first, last, columns, dy2, reach, shares):  # type: ignore[no-untyped-def]
+    """Sum a row whose mirror places lie on the stamp; eight pixels at once.
+
+    Indices into the flattened stamps have no sign: a sign would be looked at pixel by pixel.
+    """
+    image, turned, use, use_turned = stamp
+    here, there, near, mask = starts
     light, change, area = np.float32(0.0), np.float32(0.0), np.float32(0.0)
-    before, far = turned[:-1], near[:-1]
     w00, w01, w10, w11 = shares
-    for k in range(here.size):
+    one = np.uint64(1)
+    for k in range(np.uint64(first), np.uint64(last)):
         weight = reach - np.sqrt(columns[k] + dy2)
-        weight = min(np.float32(1.0), max(np.float32(0.0), weight)) * use_here[k] * use_there[k]
-        left = w00 * turned[k + 1] + w01 * before[k] + w10 * near[k + 1] + w11 * far[k]
-        light += weight * abs(here[k])
-        change += weight * abs(left - here[k])
+        weight = min(np.float32(1.0), max(np.float32(0.0), weight))
+        weight *= use[here + k] * use_turned[mask + k]
+        value = image[here + k]
+        left = w00 * turned[there + k + one] + w01 * turned[there + k]
+        left += w10 * turned[near + k + one] + w11 * turned[near + k]
+        light += weight * abs(value)
+        change += weight * abs(left - value)
         area += weight
     return light, change, area
+
+
+@compiled
+def soft_rotation(image, turned, use, use_turned, x, y, radius, columns, weights, sums):  # type: ignore[no-untyped-def]
+    """Fill the sums of what a half-turn leaves inside one soft circle."""
+    size = image.shape[0]
+    stamp = image.ravel(), turned.ravel(), use.ravel(), use_turned.ravel()
+    x0 = min(size, max(0, math.ceil(x - radius - 0.5)))
+    x1 = max(x0, min(size, math.floor(x + radius + 0.5) + 1))
+    y0 = min(size, max(0, math.ceil(y - radius - 0.5)))
+    y1 = max(y0, min(size, math.floor(y + radius + 0.5) + 1))
+    mx, my = math.floor(2.0 * x), math.floor(2.0 * y)
+    fx, fy = 2.0 * x - mx, 2.0 * y - my
+    shares = (
+        np.float32((1.0 - fy) * (1.0 - fx)), np.float32((1.0 - fy) * fx),
+        np.float32(fy * (1.0 - fx)), np.float32(fy * fx),
+    )  # fmt: skip
+    for i in range(x0, x1):
+        columns[i] = np.float32((i - x) ** 2)
+    # columns whose mirror places mx - i and mx - i + 1 both lie on the stamp
+    first = min(x1, max(x0, mx - size + 2))
+    last = max(first, min(x1, mx + 1))
+    begin = size - 2 - mx
+    nearest = begin + 1 - int(fx >= 0.5)
+    sums[:] = 0.0
+    for j in range(y0, y1):
+        row, dy2 = size - 1 - my + j, np.float32((j - y) ** 2)
+        quick = 1 <= row < size and last > first
+        if quick:
+            starts = (
+                np.uint64(j * size), np.uint64(row * size + begin),
+                np.uint64((row - 1) * size + begin),
+                np.uint64((row - int(fy >= 0.5)) * size + nearest),
+            )  # fmt: skip
+            light, change, area = _soft_row(
+                stamp, starts, first, last, columns, dy2, np.float32(radius + 0.5), shares
+            )
+            sums[0] += light
+            sums[1] += change
+            sums[2] += area
+        if not quick or first > x0 or last < x1:
+            for i in range(x0, x1):
+                weights[i] = min(1.0, max(0.0, radius + 0.5 - math.sqrt(columns[i] + dy2)))
+            stop = first if quick else x1
+            _add_edge(sums, image, use, j, x0, stop, weights, mx, my, fx, fy)
+            if quick:
+                _add_edge(sums, image, use, j, last, x1, weights, mx, my, fx, fy)
 
 
 @compiled
@@ -279,47 +379,10 @@ def soft_rotation_sums(stack, flipped, usable, flipped_usable, stamps, x, y, rad
     result = np.zeros((3, n))
     columns, weights, sums = np.empty(size, dtype=np.float32), np.empty(size), np.empty(5)
     for s in range(n):
-        image, turned = stack[stamps[s]], flipped[stamps[s]]
-        use, use_turned = usable[stamps[s]], flipped_usable[stamps[s]]
-        x0 = min(size, max(0, math.ceil(x[s] - radius[s] - 0.5)))
-        x1 = max(x0, min(size, math.floor(x[s] + radius[s] + 0.5) + 1))
-        y0 = min(size, max(0, math.ceil(y[s] - radius[s] - 0.5)))
-        y1 = max(y0, min(size, math.floor(y[s] + radius[s] + 0.5) + 1))
-        mx, my = math.floor(2.0 * x[s]), math.floor(2.0 * y[s])
-        fx, fy = 2.0 * x[s] - mx, 2.0 * y[s] - my
-        shares = (
-            np.float32((1.0 - fy) * (1.0 - fx)), np.float32((1.0 - fy) * fx),
-            np.float32(fy * (1.0 - fx)), np.float32(fy * fx),
+        t = stamps[s]
+        soft_rotation(
+            stack[t], flipped[t], usable[t], flipped_usable[t], x[s], y[s], radius[s],
+            columns, weights, sums,
         )  # fmt: skip
-        for i in range(x0, x1):
-            columns[i] = np.float32((i - x[s]) ** 2)
-        # columns whose mirror places mx - i and mx - i + 1 both lie on the stamp
-        first = min(x1, max(x0, mx - size + 2))
-        last = max(first, min(x1, mx + 1))
-        begin = size - 2 - mx
-        nearest = begin + 1 - int(fx >= 0.5)
-        sums[:] = 0.0
-        for j in range(y0, y1):
-            row, dy2 = size - 1 - my + j, np.float32((j - y[s]) ** 2)
-            quick = 1 <= row < size and last > first
-            if quick:
-                light, change, area = _soft_row(
-                    image[j, first:last],
-                    turned[row, first + begin : last + begin + 1],
-                    turned[row - 1, first + begin : last + begin + 1],
-                    use[j, first:last],
-                    use_turned[row - int(fy >= 0.5), first + nearest : last + nearest],
-                    columns[first:last], dy2, np.float32(radius[s] + 0.5), shares,
-                )  # fmt: skip
-                sums[0] += light
-                sums[1] += change
-                sums[2] += area
-            if not quick or first > x0 or last < x1:
-                for i in range(x0, x1):
-                    weights[i] = min(1.0, max(0.0, radius[s] + 0.5 - math.sqrt(columns[i] + dy2)))
-                stop = first if quick else x1
-                _add_edge(sums, image, use, j, x0, stop, weights, mx, my, fx, fy)
-                if quick:
-                    _add_edge(sums, image, use, j, last, x1, weights, mx, my, fx, fy)
         result[0, s], result[1, s], result[2, s] = sums[0], sums[1], sums[2]
     return result

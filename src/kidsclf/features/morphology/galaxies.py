@@ -318,9 +318,12 @@ def _reach(masks: Any) -> Any:
 
 
 def _middle(stack: Any, reach: int) -> Any:
-    """Cut an array (n, size, size) round the middle; leave it whole if it is not larger."""
+    """Cut an array (n, size, size) round the middle; leave it whole if it is not larger.
+
+    The cut is a copy, whose pixels lie side by side as compiled loops want them.
+    """
     centre = stack.shape[-1] // 2
     if 2 * reach + 1 >= stack.shape[-1]:
         return stack
     cut = slice(centre - reach, centre + reach + 1)
-    return stack[:, cut, cut]
+    return arrays.namespace(stack).asarray(stack[:, cut, cut], copy=True)

@@ -7,10 +7,10 @@ Lotz, Primack & Madau (2004, AJ 128, 163).
 from typing import Any
 
 from kidsclf.features import arrays
-from kidsclf.features.morphology import graphs
+from kidsclf.features.morphology import compiled_light, graphs
 from kidsclf.features.morphology.apertures import Shape, aperture_sums
+from kidsclf.features.morphology.conventions import ANNULUS_PX
 from kidsclf.features.morphology.filters import gaussian_smooth
-from kidsclf.features.morphology.radii import ANNULUS_PX
 
 SMOOTHING = 0.2
 """Standard deviation of the smoothing over the Petrosian semi-major axis (Lotz 2004, §3.1)."""
@@ -82,6 +82,8 @@ def gini(images: Any, segments: Any) -> Any:
     float64 array (n,)
         0 (all pixels alike) to 1 (all light in one); NaN with fewer than two pixels or no light.
     """
+    if arrays.is_numpy(images):
+        return compiled_light.gini(images, segments)
     xp = arrays.namespace(images)
     n = images.shape[0]
     values = xp.where(segments, xp.abs(images), xp.asarray(xp.inf, dtype=images.dtype))
@@ -110,6 +112,8 @@ def m20(images: Any, segments: Any) -> Any:
     float64 array (n,)
         log10 of the share, negative; NaN without light or with a moment that is not positive.
     """
+    if arrays.is_numpy(images):
+        return compiled_light.m20(images, segments, BRIGHTEST_SHARE)
     xp = arrays.namespace(images)
     n, size = images.shape[0], images.shape[-1]
     light = xp.reshape(xp.where(segments, images, xp.zeros_like(images)), (n, size * size))

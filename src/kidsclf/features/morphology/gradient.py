@@ -3,6 +3,7 @@
 from typing import Any
 
 from kidsclf.features import arrays
+from kidsclf.features.morphology import compiled_light
 
 MODULUS_TOLERANCE = 0.01
 """Of the largest gradient: two lengths that differ by less are alike (CyMorph's default)."""
@@ -31,6 +32,10 @@ def gradient_asymmetry(images: Any, segments: Any, x: Any, y: Any) -> Any:
     float64 array (n,)
         0 (symmetric) to 2 (no symmetry, gradients in all directions); NaN without a gradient.
     """
+    if arrays.is_numpy(images):
+        return compiled_light.gradient_asymmetry(
+            images, segments, x, y, MODULUS_TOLERANCE, PHASE_TOLERANCE
+        )
     xp = arrays.namespace(images)
     inner = _inner(xp, segments)
     weight = xp.astype(inner, images.dtype)

@@ -45,11 +45,8 @@ def growth_curve(images: Any, good: Any, shape: Shape) -> GrowthCurve:
     size = images.shape[-1]
     count = int(2.0**0.5 * size / STEP_PX) + 2
     if arrays.is_numpy(images):
-        light, area = compiled.growth(
-            images, good, shape.x, shape.y, shape.elongation, shape.angle, STEP_PX, count
-        )
-    else:
-        light, area = _ring_sums(xp, images, good, shape, count)
+        return GrowthCurve(*compiled.growth(images, good, *shape.fields(), STEP_PX, count, WIDTH))
+    light, area = _ring_sums(xp, images, good, shape, count)
     return GrowthCurve(_spread(xp, light), _spread(xp, area))
 
 

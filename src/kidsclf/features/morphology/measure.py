@@ -128,9 +128,9 @@ def _by_window(galaxies: Galaxies, features: Sequence[Feature]) -> dict[str, Any
     for each in np.unique(close):
         reach = min(size // 2, max(MIN_REACH_PX, math.ceil(WINDOW_EXTENT * each)))
         rows = np.flatnonzero(close == each)
-        for piece in arrays.row_slices(
-            len(rows), arrays.cached_rows(galaxies.middle(reach).images)
-        ):
+        side = min(size, 2 * reach + 1)
+        most = arrays.cached_rows(galaxies.images[:, :side, :side])
+        for piece in arrays.row_slices(len(rows), most):
             window = galaxies.rows_of(xp.asarray(rows[piece])).middle(reach)
             columns = columns_of(window, features)
             shift = size // 2 - window.images.shape[-1] // 2

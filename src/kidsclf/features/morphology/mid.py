@@ -8,9 +8,9 @@ from typing import Any
 
 from kidsclf.features import arrays
 from kidsclf.features.morphology import graphs
+from kidsclf.features.morphology.conventions import ETA
 from kidsclf.features.morphology.filters import gaussian_smooth
 from kidsclf.features.morphology.moments import moments
-from kidsclf.features.morphology.radii import ETA
 
 CLUMP_SIGMA_PX = 1.0
 """Smoothing before clumps are told apart (Peth et al. 2016)."""

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.fft
 
 from kidsclf.features import arrays
+from kidsclf.features.morphology import compiled_light
 
 
 def multiplicity(images: Any, segments: Any) -> Any:
@@ -30,12 +31,15 @@ def multiplicity(images: Any, segments: Any) -> Any:
     xp = arrays.namespace(images)
     n, size = images.shape[0], images.shape[-1]
     light = 0.5 * (images + xp.abs(images)) * xp.astype(segments, images.dtype)
-    ordered = xp.sort(xp.reshape(light, (n, size * size)), axis=1, descending=True)
-    place = arrays.from_host(_by_distance(size), images)
-    compact = xp.reshape(xp.take(ordered, place, axis=1), (n, size, size))
+    if arrays.is_numpy(images):
+        compact = compiled_light.heaped(light, np.argsort(_by_distance(size)))
+    else:
+        ordered = xp.sort(xp.reshape(light, (n, size * size)), axis=1, descending=True)
+        place = arrays.from_host(_by_distance(size), images)
+        compact = xp.reshape(xp.take(ordered, place, axis=1), (n, size, size))
     kernel = arrays.from_host(_spectrum(size), images)
     actual, least = _pair_sum(xp, light, kernel), _pair_sum(xp, compact, kernel)
-    valid = (actual > 0) & (least > 0) & (ordered[:, 1] > 0)
+    valid = (actual > 0) & (least > 0) & (arrays.count(light > 0) > 1)
     share = xp.where(valid, least, 1.0) / xp.where(valid, actual, 1.0)
     return xp.where(valid, 100.0 * xp.log10(share), xp.nan)
 
@@ -66,8 +70,7 @@ def _spectrum(size: int) -> Any:
 def _pair_sum(xp: Any, light: Any, kernel: Any) -> Any:
     length = kernel.shape[0]
     if arrays.is_numpy(light):
-        waves = scipy.fft.rfft2(light, s=(length, length))
-    else:
-        waves = xp.fft.rfftn(light, s=(length, length), axes=(1, 2))
+        return compiled_light.power(scipy.fft.rfft2(light, s=(length, length)), kernel)
+    waves = xp.fft.rfftn(light, s=(length, length), axes=(1, 2))
     power = xp.real(waves) ** 2 + xp.imag(waves) ** 2
     return xp.sum(xp.reshape(power * kernel, (light.shape[0], -1)), axis=1, dtype=xp.float64)

@@ -8,26 +8,23 @@ from collections.abc import Callable
 from typing import Any
 
 from kidsclf.features import arrays
+from kidsclf.features.morphology import compiled_search
 from kidsclf.features.morphology.apertures import Shape, aperture_sums
+from kidsclf.features.morphology.conventions import (
+    ANNULUS_PX,
+    ETA,
+    GRID_POINTS,
+    MOST_REFINEMENTS,
+    RADIUS_TOLERANCE_PX,
+    SECANT_TOLERANCE,
+)
 from kidsclf.features.morphology.growth import STEP_PX, GrowthCurve
-
-ETA = 0.2
-"""Surface brightness at the Petrosian radius over the mean inside it (Petrosian 1976)."""
-
-ANNULUS_PX = 1.0
-"""Width of the annulus that the surface brightness is measured in (statmorph)."""
-
-GRID_POINTS = 100
-"""Radii tried between one annulus width and the stamp's diagonal (statmorph)."""
 
 NEAR_CROSSING = 0.5
 """Of eta: where the rough ratio is so near to it before the crossing, exact ones are searched."""
 
 TINY_AREA = 1e-9
 """Pixels; keeps an empty ring's mean finite."""
-
-RADIUS_TOLERANCE_PX = 1e-3
-MOST_REFINEMENTS = 12
 
 
 def petrosian_ratio(images: Any, good: Any, stamps: Any, shape: Shape, radius: Any) -> Any:
@@ -86,8 +83,13 @@ def petrosian_radius(images: Any, good: Any, shape: Shape, curve: GrowthCurve) -
     start = start - high / xp.where(slope < 0, slope, -1.0)
     near = xp.argmax(xp.astype(rough < NEAR_CROSSING * ETA, xp.int8), axis=1)
     clear = (first > 0) & (slope < 0) & (near == first) & (high < -NEAR_CROSSING * ETA)
-    radius, settled = refine(excess, start, slope, step, clear)
     inner = ANNULUS_PX + step * xp.astype(xp.clip(near - 2, 0, None), xp.float64)
+    if arrays.is_numpy(images):
+        radius, found = compiled_search.petrosian_radii(
+            images, good, shape.fields(), start, slope, step, clear, inner
+        )
+        return radius, found
+    radius, settled = refine(excess, start, slope, step, clear)
     searched, found = _search_outwards(xp, excess, inner, step, ~settled)
     return xp.where(settled, radius, searched), settled | found
 
@@ -194,7 +196,13 @@ def _share_radius(
     slope = (high - low) / STEP_PX
     start = STEP_PX * xp.astype(beyond, xp.float64) - high / xp.where(slope != 0, slope, 1.0)
     step = xp.full_like(start, 4 * STEP_PX)
-    radius, settled = refine(excess, start, slope, step, usable & (beyond > 0) & (slope > 0))
+    clear = usable & (beyond > 0) & (slope > 0)
+    if arrays.is_numpy(images):
+        return compiled_search.share_radii(
+            images, good, shape.fields(), start, slope, 4 * STEP_PX, clear, most, share * total,
+            share,
+        )  # fmt: skip
+    radius, settled = refine(excess, start, slope, step, clear)
     # where the curve misled: halve from nothing to the total, which brackets the share
     missed = usable & ~(settled & (radius <= most))
     zero = xp.zeros_like(most)
@@ -242,6 +250,8 @@ def refine(
         before, f_before = xp.where(searching, radius, before), xp.where(searching, value, f_before)
         radius = xp.where(searching, radius + onward, radius)
         near = xp.abs(onward) < RADIUS_TOLERANCE_PX
+        if k > 0:
+            near = near | (xp.abs(onward * moved) < SECANT_TOLERANCE)
         lost = (xp.abs(radius - start) > 2 * reach) | (radius <= 0)
         settled = settled | (searching & near & ~lost)
         searching = searching & ~near & ~lost

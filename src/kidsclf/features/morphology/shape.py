@@ -6,6 +6,7 @@ After the binary detection mask of Pawlik et al. (2016, MNRAS 456, 3032, §3.1).
 from typing import Any
 
 from kidsclf.features import arrays
+from kidsclf.features.morphology import compiled_light
 from kidsclf.features.morphology.apertures import Shape
 from kidsclf.features.morphology.filters import box3_smooth
 from kidsclf.features.morphology.gini import region_at
@@ -52,6 +53,8 @@ def largest_radius(segments: Any, shape: Shape) -> Any:
     float64 array (n,)
         Pixels; 0 for an empty segment.
     """
+    if arrays.is_numpy(segments):
+        return compiled_light.largest_radius(segments, *shape.fields())
     xp = arrays.namespace(segments)
     squared = radii_squared(segments.shape[-1], shape)
     flat = xp.reshape(squared * xp.astype(segments, squared.dtype), (segments.shape[0], -1))

@@ -8,12 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kidsclf.features import arrays
-
-FIRST_STEP = 0.05
-"""Edge of the first simplex over the coordinate, as in ``scipy.optimize.fmin``."""
-
-MOST_STEPS = 200
-"""Steps before a source counts as not converged; every mock galaxy has arrived long before."""
+from kidsclf.features.morphology.conventions import FIRST_STEP, MOST_STEPS
 
 Function = Callable[[Any, Any, Any], Any]
 """Of x (m,), y (m,) and the rows (m,) they belong to; gives the values (m,)."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from kidsclf.features import arrays
+from kidsclf.features.morphology import compiled_smoothing
 from kidsclf.features.morphology.apertures import Shape, aperture_sums
 from kidsclf.features.morphology.filters import box_smooths
 
@@ -44,7 +45,7 @@ def smoothness(images: Any, good: Any, circle: Shape, petrosian: Any, roughness:
     """
     xp = arrays.namespace(images)
     width = box_width(petrosian)
-    left = sum(_risen(xp, images - smooth) for smooth in box_smooths(images, width)) / 4
+    left = rises_above_boxes(images, width)
     everyone = xp.arange(images.shape[0], dtype=xp.int64)
     inner, outer = SCALE * petrosian, EXTENT * petrosian
     light, rough = (
@@ -77,12 +78,26 @@ def sky_roughness(images: Any, sky: Any, petrosian: Any) -> Any:
     width = box_width(petrosian)
     weight = xp.astype(sky, images.dtype)
     seen = images * weight
-    left = sum(_risen(xp, (seen - smooth) * weight) for smooth in box_smooths(seen, width)) / 4
-    left = xp.reshape(left, (images.shape[0], -1))
+    left = xp.reshape(rises_above_boxes(seen, width) * weight, (images.shape[0], -1))
     pixels = arrays.count(sky)
     return xp.sum(left, axis=1, dtype=xp.float64) / xp.where(pixels > 0, pixels, xp.nan)
 
 
-def _risen(xp: Any, left: Any) -> Any:
-    """Take negative pixels as 0."""
-    return 0.5 * (left + xp.abs(left))
+def rises_above_boxes(images: Any, width: Any) -> Any:
+    """Average what rises above the four squares of ``filters.box_smooths``, falls being 0.
+
+    Parameters
+    ----------
+    images : float32 array (n, size, size)
+    width : int64 array (n,)
+        Side of the square, pixels, 1 to the size.
+
+    Returns
+    -------
+    float32 array (n, size, size)
+    """
+    if arrays.is_numpy(images):
+        return compiled_smoothing.rises_above_boxes(images, width)
+    xp = arrays.namespace(images)
+    falls = (images - smooth for smooth in box_smooths(images, width))
+    return sum(0.5 * (left + xp.abs(left)) for left in falls) / 4

@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidsclf.features import arrays
+from kidsclf.features.morphology import compiled_points
+from kidsclf.features.morphology.compiled_points import TINY_SHIFT_PX
 
 DISC_SCALE = 1.0 / 16.0
 """Scale length of the exponential disc over the PSF's full width at half maximum (Desai 2012)."""
 
 LANCZOS_ORDER = 4
 """Lobes of the kernel that shifts the PSF by parts of a pixel."""
-
-TINY_SHIFT_PX = 1e-6
-"""Below it the kernel is 1 to rounding."""
 
 
 def spread_model(images: Any, good: Any, x: Any, y: Any, psf: Any) -> Any:
@@ -40,18 +39,33 @@ def spread_model(images: Any, good: Any, x: Any, y: Any, psf: Any) -> Any:
     """
     xp = arrays.namespace(images)
     point, wide = (arrays.from_host(each, images) for each in _templates(arrays.to_host(psf)))
+    sums = compiled_points.matches if arrays.is_numpy(images) else _matches
+    wide_seen, point_seen, wide_point, point_point = sums(
+        images, good, x, y, point, wide, LANCZOS_ORDER
+    )
+    valid = (point_seen > 0) & (point_point > 0)
+    spread = wide_seen / xp.where(valid, point_seen, 1.0)
+    return xp.where(valid, spread - wide_point / xp.where(valid, point_point, 1.0), xp.nan)
+
+
+def _matches(
+    images: Any, good: Any, x: Any, y: Any, point: Any, wide: Any, order: int
+) -> tuple[Any, Any, Any, Any]:
+    """Sum the products of wide and seen, point and seen, wide and point, point and point, (n,)."""
+    xp = arrays.namespace(images)
     column, row = xp.round(x), xp.round(y)
     seen, weight = _windows(xp, images, good, column, row, point.shape[-1])
-    shifts = (_lanczos(xp, row - y, point), _lanczos(xp, column - x, point))
+    shifts = (_lanczos(xp, row - y, point, order), _lanczos(xp, column - x, point, order))
     point, wide = (
         xp.matmul(xp.matmul(shifts[0], each), xp.matrix_transpose(shifts[1])) * weight
         for each in (point, wide)
     )
-    wide_seen, point_seen = _dot(xp, wide, seen), _dot(xp, point, seen)
-    wide_point, point_point = _dot(xp, wide, point), _dot(xp, point, point)
-    valid = (point_seen > 0) & (point_point > 0)
-    spread = wide_seen / xp.where(valid, point_seen, 1.0)
-    return xp.where(valid, spread - wide_point / xp.where(valid, point_point, 1.0), xp.nan)
+    return (
+        _dot(xp, wide, seen),
+        _dot(xp, point, seen),
+        _dot(xp, wide, point),
+        _dot(xp, point, point),
+    )
 
 
 def _templates(psf: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -88,7 +102,7 @@ def _windows(xp: Any, images: Any, good: Any, column: Any, row: Any, side: int) 
     return seen, usable
 
 
-def _lanczos(xp: Any, shift: Any, like: Any) -> Any:
+def _lanczos(xp: Any, shift: Any, like: Any, order: int) -> Any:
     """Build the matrices (n, m, m) that move a profile back along one axis by parts of a pixel.
 
     The kernel's sines at whole pixels plus a shift follow from those of the shift alone.
@@ -99,12 +113,12 @@ def _lanczos(xp: Any, shift: Any, like: Any) -> Any:
     part = shift[:, None, None]
     lag = whole + part
     angle = xp.pi * xp.where(xp.abs(lag) < TINY_SHIFT_PX, TINY_SHIFT_PX, lag)
-    turn, part_turn = xp.pi / LANCZOS_ORDER * whole, xp.pi / LANCZOS_ORDER * part
+    turn, part_turn = xp.pi / order * whole, xp.pi / order * part
     fast = (1.0 - 2.0 * xp.remainder(whole, 2.0)) * xp.sin(xp.pi * part)
     slow = xp.sin(turn) * xp.cos(part_turn) + xp.cos(turn) * xp.sin(part_turn)
-    kernel = LANCZOS_ORDER * fast * slow / (angle * angle)
+    kernel = order * fast * slow / (angle * angle)
     kernel = xp.where(xp.abs(lag) < TINY_SHIFT_PX, 1.0, kernel)
-    kernel = kernel * xp.astype(xp.abs(lag) < LANCZOS_ORDER, xp.float64)
+    kernel = kernel * xp.astype(xp.abs(lag) < order, xp.float64)
     return xp.astype(kernel / xp.sum(kernel, axis=2, keepdims=True), like.dtype)
 
 
