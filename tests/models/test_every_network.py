@@ -34,6 +34,7 @@ READS = {
     "mnn_all_stamps": (tuple("ugri"), tuple("ugri")),
     "cnn": ((), tuple("ugri")),
     "mlp": (tuple("ugriZYJHK"), ()),
+    "mnn_fast": (tuple("ugriZYJHK"), ("r",)),
     "xgboost": (tuple("ugriZYJHK"), ()),
 }
 SIZES = {
@@ -42,6 +43,7 @@ SIZES = {
     "mnn_all_stamps": (53_651_733, 437_262_080),
     "cnn": (51_643_655, 434_222_400),
     "mlp": (4_802_725, 7_554_304),
+    "mnn_fast": (296_806, 293_696),
 }
 SETTINGS = TrainSettings.model_validate(
     {"neural": {"epochs": 1, "batch_size": 32}, "trees": {"trees": 2, "depth": 2}}

@@ -58,7 +58,7 @@ def spread(model, inputs):
     last.set_weights([factor * kernel, factor * (bias - logits.mean(axis=0))])
 
 
-@pytest.fixture(scope="module", params=["mlp", "mnn", "mnn_all_stamps"])
+@pytest.fixture(scope="module", params=["mlp", "mnn", "mnn_all_stamps", "mnn_fast"])
 def network(request):
     data = InputDescription(tuple("ugriZYJHK"), tuple("ir"), 21, CLASSES)
     entry = network_entry(request.param)

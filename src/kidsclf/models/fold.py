@@ -1,7 +1,7 @@
 """A trained Keras model made ready to answer: the same function in fewer and cheaper products.
 
-- A batch normalisation after a convolution is a factor and a summand of each channel, and goes into
-  the kernel and bias before it.
+- A batch normalisation after a convolution or a dense layer is a factor and a summand of each
+  channel, and goes into the kernel and bias before it.
 - A convolution whose kernel is as wide as its map mostly meets padding. It becomes one product with
   a matrix that leaves the padding out: of the 3 x 3 kernels over maps of 2 x 2, 16 of 36 blocks.
 - Products are computed in the precision asked for, but for those of the last layer and of layers
@@ -17,6 +17,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from kidsclf.models.backend import Precision
+from kidsclf.models.layers import Standardise
 
 _FEW_CHANNELS = 8
 """A layer of no more inputs reads magnitudes or pixels themselves, and costs little."""
@@ -42,7 +43,7 @@ def fold(model: keras.Model, precision: Precision) -> keras.Model:
     keras.Model
         With the same inputs and outputs, and other weights.
     """
-    norms, rounded = _norms_after_convolutions(model), layers_to_round(model)
+    norms, rounded = _norms_after_products(model), layers_to_round(model)
     gone = {norm.name for norm in norms.values()}
     kernels: dict[str, list[NDArray[Any]]] = {}
     maps: dict[str, tuple[int, ...]] = {}
@@ -52,9 +53,9 @@ def fold(model: keras.Model, precision: Precision) -> keras.Model:
             return layers.Identity(
                 name=layer.name, dtype=precision if layer.name in rounded else "float32"
             )
-        if isinstance(layer, layers.Conv2D):
+        if isinstance(layer, layers.Conv2D | layers.Dense):
             kernel = _folded_kernel(layer, norms.get(layer.name))
-            if _mostly_meets_padding(layer):
+            if isinstance(layer, layers.Conv2D) and _mostly_meets_padding(layer):
                 matrix = _as_matrix(kernel, layer)
                 kernels[layer.name] = list(matrix)
                 maps[layer.name] = layer.output.shape[1:]
@@ -82,8 +83,8 @@ def fold(model: keras.Model, precision: Precision) -> keras.Model:
     return folded
 
 
-def _norms_after_convolutions(model: keras.Model) -> dict[str, keras.layers.Layer]:
-    """Give the normalisation that takes what a convolution gives, by the convolution's name."""
+def _norms_after_products(model: keras.Model) -> dict[str, keras.layers.Layer]:
+    """Give the normalisation that takes what a layer of products gives, by that layer's name."""
     norms = {
         id(layer.input): layer
         for layer in model.layers
@@ -92,19 +93,20 @@ def _norms_after_convolutions(model: keras.Model) -> dict[str, keras.layers.Laye
     return {
         layer.name: norms[id(layer.output)]
         for layer in model.layers
-        if isinstance(layer, layers.Conv2D) and id(layer.output) in norms
+        if isinstance(layer, layers.Conv2D | layers.Dense) and id(layer.output) in norms
     }
 
 
 def layers_to_round(model: keras.Model) -> set[str]:
     """Name the layers of many products, and those that follow each of them alone."""
     rounded: set[str] = set()
-    made_by = {id(layer.output): layer.name for layer in model.layers}
+    made_by = {id(layer.output): layer for layer in model.layers}
     for layer in model.layers[:-1]:
         if isinstance(layer, layers.Dense | layers.Conv2D):
-            is_rounded = layer.kernel.shape[-2] > _FEW_CHANNELS
+            reads_magnitudes = isinstance(made_by[id(layer.input)], Standardise)
+            is_rounded = layer.kernel.shape[-2] > _FEW_CHANNELS and not reads_magnitudes
         elif isinstance(layer, layers.Activation | layers.BatchNormalization):
-            is_rounded = made_by[id(layer.input)] in rounded
+            is_rounded = made_by[id(layer.input)].name in rounded
         else:
             is_rounded = False
         if is_rounded:

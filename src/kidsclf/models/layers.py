@@ -82,3 +82,26 @@ class Channel(keras.layers.Layer):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         """Hand the index to the model file."""
         return {**super().get_config(), "index": self.index}
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class Quadrant(keras.layers.Layer):  # type: ignore[misc]
+    """Lay a map over its mirror images, and keep one quadrant of what they have in common.
+
+    The eight images are those of the symmetries of the square: the answer is the same for a stamp
+    that is flipped or turned by quarters.
+    """
+
+    def call(self, maps: Any) -> Any:
+        """Turn maps (n, side, side, channels) into (n, half, half, 2 channels).
+
+        ``half`` is (side + 1) // 2; the first channels are the means of the eight images, the
+        others their mean absolute deviations from it.
+        """
+        half = (maps.shape[1] + 1) // 2
+        images = [maps, ops.flip(maps, 1), ops.flip(maps, 2), ops.flip(maps, (1, 2))]
+        images = [image[:, :half, :half] for image in images]
+        images += [ops.swapaxes(image, 1, 2) for image in images]
+        mean = sum(images) / len(images)
+        deviation = sum(ops.abs(image - mean) for image in images) / len(images)
+        return ops.concatenate([mean, deviation], axis=-1)

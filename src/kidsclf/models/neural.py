@@ -22,7 +22,12 @@ FILE_NAME = "model.keras"
 
 _OWN = {
     f"{own_layers.PACKAGE}>{layer.__name__}"
-    for layer in (own_layers.Standardise, own_layers.AsinhStretch, own_layers.Channel)
+    for layer in (
+        own_layers.Standardise,
+        own_layers.AsinhStretch,
+        own_layers.Channel,
+        own_layers.Quadrant,
+    )
 }
 # What a file may name. Lambda, TFSMLayer, TorchModuleWrapper and the like run code of the file.
 _KERAS = frozenset({

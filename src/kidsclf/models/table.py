@@ -164,6 +164,15 @@ NETWORKS = (
         _FENG + "§3.1 and Appendix A; Table 1, MLP (Pho9)",
     ),
     NetworkEntry(
+        "mnn_fast",
+        "classification",
+        "all",
+        "reference",
+        "keras",
+        "kidsclf.models.mnn_fast:build_mnn_fast",
+        "docs/networks.md, a network of our own",
+    ),
+    NetworkEntry(
         "xgboost",
         "classification",
         "all",
