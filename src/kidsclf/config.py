@@ -283,6 +283,8 @@ class InferSettings(Section):
     """Threads of one scoring task; workers run side by side."""
     extrapolated_from: float | None = 22.0
     """Fainter than this (reference band) is flagged as extrapolated; Feng §4.3."""
+    novel_from: Annotated[float, Field(ge=0, le=1)] = 0.99
+    """From this novelty on a source is flagged as unlike the training sample."""
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of a network's products; ``auto`` is bfloat16 where the hardware multiplies it."""

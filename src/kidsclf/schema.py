@@ -100,6 +100,8 @@ class ScoreFlag(IntFlag):
     """The source stood in the training or validation sample of this network."""
     UNCLASSIFIED = 128
     """The network gave no class."""
+    NOVEL = 256
+    """Further from the training sample than nearly all sources of the validation sample."""
 
 
 @dataclass(frozen=True)

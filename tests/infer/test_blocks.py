@@ -68,7 +68,7 @@ def test_blocks_are_the_partition(work, batches, monkeypatch):
 
 def test_photometry_alone_reads_no_stamps_and_no_other_column(work):
     alone = InputDescription(BANDS[:1], (), 0, WITH_STAMPS.classes)
-    sources = open_sources(work, AT, alone, stamps=True, reference_band="r")
+    sources = open_sources(work, AT, alone, stamps=True, bands=("r",))
     (block,) = sources.blocks(BATCH)
     assert not block.images
     assert block.magnitudes.shape == (ROWS, 1)

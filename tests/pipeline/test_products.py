@@ -1,6 +1,7 @@
 """What a run hands on: the catalogue in several formats, what it is made of, and by pieces."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -97,7 +98,18 @@ def test_the_fits_header_says_where_the_table_is_from(finished_run):
             assert hdu.header["NETWORK"] == "xgboost"
             assert "Feng" in hdu.header["NETPAPER"]
             assert hdu.header["NTRAIN"] > 1000
+            assert hdu.header["SETCOVER"] == 0.95
+            assert hdu.header["TEMPERAT"] > 0
+            told = [text for key, text in hdu.header.items() if re.fullmatch(r"CUT\d+", key)]
         assert hdus[1].header["TUNIT4"] == "mag"
+    wanted = pq.read_table(finished_run / "metrics" / "wanted.parquet").to_pylist()
+    reached = [row for row in wanted if np.isfinite(row["threshold"])]
+    assert len(told) == len(reached) > 5
+    for text, row in zip(told, reached, strict=True):
+        assert text.startswith(f"p_{row['class'].lower()}_calibrated >= {row['threshold']:.6g} (")
+        assert text.endswith(f": {row['wanted']} {row['value']:g}")
+    metadata = pq.read_schema(finished_run / "products" / "catalog.parquet").metadata
+    assert any(told[0].encode() in value for value in metadata.values())
 
 
 @pytest.mark.skipif(

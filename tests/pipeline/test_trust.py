@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from kidsclf.infer.calibration import calibrate, prediction_sets, set_names
-from kidsclf.pipeline.infer import read_calibration
+from kidsclf.pipeline.infer import read_calibration, read_novelty
+from kidsclf.schema import ScoreFlag
 from kidsclf.store.catalogue import HatsCatalogue, in_sky_order
 from kidsclf.store.tables import read_table
 
@@ -57,6 +58,31 @@ def test_scores_hold_what_the_validation_sample_says(run, coverage, request):
         assert (guess == table["class"].to_numpy(zero_copy_only=False)).all()
 
 
+def test_scores_say_how_far_each_source_is_from_the_training_sample(finished_run):
+    learnt = read_novelty(finished_run / "models" / "xgboost")
+    assert learnt.bands == tuple("ugriz")
+    catalogue = HatsCatalogue(finished_run / "catalog")
+    kept = HatsCatalogue(finished_run / "products" / "catalog")
+    counted = 0
+    for partition in catalogue.partitions():
+        table = HatsCatalogue(finished_run / "scores" / "xgboost").read(partition)
+        photometry = catalogue.read(partition, [f"mag_{band}" for band in learnt.bands])
+        magnitudes = stacked(photometry, photometry.column_names)
+        distance = learnt.distances(magnitudes)
+        np.testing.assert_array_equal(table["training_distance"].to_numpy(), distance)
+        np.testing.assert_array_equal(table["novelty"].to_numpy(), learnt.novelty(distance))
+        novel = (table["flags"].to_numpy() & ScoreFlag.NOVEL) != 0
+        np.testing.assert_array_equal(novel, table["novelty"].to_numpy() >= np.float32(0.99))
+        product = kept.read(partition)
+        assert product["novelty"].equals(table["novelty"])
+        assert b"lie closer" in product.schema.field("novelty").metadata[b"description"]
+        counted += table.num_rows
+    rows = metric(finished_run, "novelty_counts")
+    assert sum(row["count"] for row in rows if math.isnan(row["r_low"])) == counted
+    page = (finished_run / "report" / "index.html").read_text()
+    assert "Sources by novelty: xgboost, all magnitudes, labelled: sample sdss" in page
+
+
 def test_folds_are_judged_each_with_its_own_calibration(folds_run):
     held, count = 0, 0
     for fold in range(2):
@@ -74,6 +100,8 @@ def test_folds_are_judged_each_with_its_own_calibration(folds_run):
         if row["class"] == "ALL" and math.isnan(row["r_low"])
     )
     assert (row["count"], row["coverage"]) == (count, pytest.approx(held / count))
+    judged = [r for r in metric(folds_run, "novelty_accuracy") if math.isnan(r["r_low"])]
+    assert sum(r["count"] for r in judged) == count
 
 
 def test_the_summary_and_the_page_tell_them(finished_run):
@@ -123,7 +151,8 @@ def test_a_calibration_travels_with_its_network(
         for w in (finished_run, tmp_path / "work")
     ]
     np.testing.assert_array_equal(*both)
-    (models / "xgboost" / "validation.parquet").unlink()
-    done = command(*arguments)
-    assert done.code == 2
-    assert "validation.parquet is not there" in done.err
+    for file in ("novelty", "validation"):
+        (models / "xgboost" / f"{file}.parquet").unlink()
+        done = command(*arguments)
+        assert done.code == 2
+        assert f"{file}.parquet is not there" in done.err

@@ -39,6 +39,12 @@ def _labels(rng, rows, codes, *, folds, split):
     return SampleLabels(np.where(member, truth, -1), names, fold.astype(np.int64))
 
 
+def _distances(rng, rows):
+    distances = rng.exponential(2.0, rows).astype(np.float32)
+    distances[rng.random(rows) < 0.05] = np.nan
+    return distances
+
+
 def make_survey(seed: int, rows: int, folds: int = 0) -> ScoredBlock:
     rng = np.random.default_rng(seed)
     ra, dec = _sprinkle(rng, rows)
@@ -64,7 +70,9 @@ def make_survey(seed: int, rows: int, folds: int = 0) -> ScoredBlock:
         scores=scores,
         calibrated=scores.probabilities**2 / (scores.probabilities**2).sum(axis=1, keepdims=True),
         sets=scores.probabilities >= np.float32(0.3),
-        flags=rng.integers(0, 256, rows).astype(np.int32),
+        training_distance=(drawn_distance := _distances(rng, rows)),
+        novelty=1 - np.exp(-drawn_distance / 2),
+        flags=rng.integers(0, 512, rows).astype(np.int32),
         labels={
             "sdss": _labels(rng, rows, scores.codes, folds=folds, split=True),
             "gama": _labels(rng, rows, scores.codes, folds=0, split=False),
@@ -89,6 +97,8 @@ def take(block: ScoredBlock, rows, partition: Partition) -> ScoredBlock:
         ),
         calibrated=block.calibrated[rows],
         sets=block.sets[rows],
+        training_distance=block.training_distance[rows],
+        novelty=block.novelty[rows],
         flags=block.flags[rows],
         labels={
             name: SampleLabels(label.codes[rows], label.split[rows], label.fold[rows])

@@ -276,6 +276,11 @@ def test_gallery_takes_the_smallest_keys(survey, context):
         assert found["misclassified"] == hashed((codes == code) & (judged >= 0) & (judged != code))
         lowest = np.argsort(np.where(codes == code, p_max, np.inf), kind="stable")[:4]
         assert set(found["uncertain"]) == set(block.name[lowest])
+        far = np.where(codes == code, block.training_distance, np.nan)
+        furthest = block.name[np.argsort(-far, kind="stable")[:4]]
+        assert [r["name"] for r in rows if (r["class"], r["kind"]) == (name, "novel")] == [
+            *furthest
+        ]
     place = {str(name): k for k, name in enumerate(block.name)}
     for row in rows:
         k = place[row["name"]]

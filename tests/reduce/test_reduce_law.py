@@ -27,8 +27,8 @@ quick = settings(
 )
 NAMES = [
     *("classification", "confusion", "thresholds", "reliability", "calibration"),
-    *("prediction_sets", "wanted", "class_counts", "p_max", "quasar_counts"),
-    *("quasar_fields", "quasar_corrected"),
+    *("prediction_sets", "wanted", "novelty_accuracy", "novelty_counts"),
+    *("class_counts", "p_max", "quasar_counts", "quasar_fields", "quasar_corrected"),
     *("colour_colour", "morphology", "sky", "gallery", "rows", "area"),
 ]
 

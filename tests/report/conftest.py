@@ -1,5 +1,6 @@
 """A small invented run: the tables that the report is given, of the size a demonstration has."""
 
+import itertools
 import math
 
 import numpy as np
@@ -135,6 +136,28 @@ def calibration_tables() -> dict[str, pa.Table]:
                     | cut
                 )
     return {name: pa.Table.from_pylist(rows) for name, rows in found.items()}
+
+
+def novelty_tables() -> dict[str, pa.Table]:
+    judged, counted = [], []
+    edges = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
+    for network in NETWORKS:
+        for r in (math.nan, 19.0, 20.0, 21.0):
+            for k, (low, high) in enumerate(itertools.pairwise(edges)):
+                cell = {"network": network, "r_low": r, "r_high": r + 1.0}
+                cell |= {"novelty_low": low, "novelty_high": high}
+                fraction = 0.99 - 0.03 * k
+                judged.append(
+                    cell
+                    | {"sample": "sdss", "count": 200 - 39 * k, "accuracy": fraction}
+                    | {"correct": round(fraction * (200 - 39 * k)), "p_mean": fraction + 0.01}
+                    | {"accuracy_low": fraction - 0.02, "accuracy_high": fraction + 0.01}
+                )
+                counted += [cell | {"class": name, "count": 50 + 10 * k} for name in CLASSES]
+    return {
+        "novelty_accuracy": pa.Table.from_pylist(judged),
+        "novelty_counts": pa.Table.from_pylist(counted),
+    }
 
 
 def count_tables() -> tuple[pa.Table, pa.Table, pa.Table]:
@@ -275,7 +298,7 @@ def gallery_table() -> pa.Table:
     y, x = np.mgrid[-20:21, -20:21]
     rows = []
     for name, width in zip(CLASSES, (1.6, 1.6, 3.4), strict=True):
-        for kind in ("typical", "uncertain", "misclassified"):
+        for kind in ("typical", "uncertain", "misclassified", "novel"):
             for number in range(7):
                 tilt = rng.uniform(0.6, 1.0) if name == "GALAXY" else 1.0
                 flux = 10 ** rng.uniform(-9.6, -8.2)
@@ -292,6 +315,7 @@ def gallery_table() -> pa.Table:
                         "ra": 359.9 + 0.03 * number - 360 * (number > 3),
                         "dec": -31.2,
                         "r": -2.5 * math.log10(flux),
+                        "training_distance": 20.0 - number,
                         "p_max": 0.99 if kind == "typical" else 0.47,
                         "true_class": wrong if kind == "misclassified" else "",
                         "size_px": 41,
@@ -397,6 +421,7 @@ def tables() -> ReportTables:
         confusion=confusion_table(),
         thresholds=threshold_table(),
         **calibration_tables(),
+        **novelty_tables(),
         class_counts=by_r,
         p_max=by_p,
         quasar_counts=quasars,

@@ -7,10 +7,11 @@ import pytest
 from matplotlib.colors import to_hex
 
 from kidsclf.report.figures.accuracy import draw_confusion, draw_networks, draw_thresholds
-from kidsclf.report.figures.calibration import draw_reliability
+from kidsclf.report.figures.calibration import draw_error_bins, draw_reliability
 from kidsclf.report.figures.colours import draw_colour_colour
 from kidsclf.report.figures.counts import draw_counts
 from kidsclf.report.figures.morphology import draw_gini_m20, draw_size_magnitude
+from kidsclf.report.figures.novelty import draw_novelty
 from kidsclf.report.figures.quasars import QuasarTables, draw_quasar_counts
 from kidsclf.report.figures.run import draw_cut_flow, draw_stages
 from kidsclf.report.figures.sky import draw_sky, split_fields
@@ -19,7 +20,7 @@ from kidsclf.report.figures.training import draw_history
 from kidsclf.report.palette import STYLE, VARIABLES, class_look
 from kidsclf.report.panels import NARROW, WIDE
 from kidsclf.report.svg import inline_svg
-from kidsclf.report.tables import select
+from kidsclf.report.tables import numbers, select
 
 
 def texts(axes):
@@ -57,6 +58,29 @@ def test_reliability_joins_bins_of_few_sources_and_loses_none(tables):
         slope = {"raw": 0.8, "calibrated": 0.98}[kind]
         np.testing.assert_allclose(true, 0.5 + slope * (said - 0.5), atol=1e-9)
         assert said[0] == pytest.approx(known["p_mean"][0].as_py())
+
+
+def test_calibration_errors_are_drawn_before_and_after_on_one_scale(tables):
+    rows = select(tables.calibration, {"network": "mnn"})
+    rows = rows.filter(pa.array(np.isfinite(numbers(rows, "r_low"))))
+    before, after = draw_error_bins(rows).axes
+    assert [line.get_ydata()[0] for line in (before.lines[0], after.lines[0])] == [0.03, 0.01]
+    assert before.get_ylim() == after.get_ylim()
+
+
+def test_novelty_joins_bins_and_loses_no_source(tables):
+    judged = select(tables.novelty_accuracy, {"network": "mnn"})
+    counts = select(tables.novelty_counts, {"network": "mnn"})
+    by_novelty, by_r, share = draw_novelty(judged, counts).axes
+    fraction = by_novelty.containers[0].lines[0].get_ydata()
+    np.testing.assert_allclose(fraction, [0.99, 0.96, 0.93, 0.90, 0.87], atol=1e-9)
+    assert [len(group.lines[0].get_xdata()) for group in by_r.containers] == [3, 3, 0]
+    right, count = sum(round(f * n) for f, n in [(0.99, 200), (0.96, 161), (0.93, 122)]), 483
+    assert by_r.containers[0].lines[0].get_ydata()[0] == pytest.approx(right / count)
+    whole = sum(np.array(line.get_ydata()) for line in share.lines)
+    np.testing.assert_allclose(whole, 1.0)
+    empty = draw_novelty(judged.slice(0, 0), counts)
+    assert len(empty.axes) == 3
 
 
 def test_confusion_shows_count_and_percent_true_across(tables):

@@ -22,6 +22,7 @@ SECTIONS = {
     "cut-flow",
     "accuracy",
     "calibration",
+    "novelty",
     "counts",
     "quasars",
     "colours",

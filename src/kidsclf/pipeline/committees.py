@@ -13,6 +13,7 @@ from kidsclf.pipeline.fitting import (
     FINAL,
     FOLD_SCORES,
     HISTORY,
+    NOVELTY,
     PROBABILITIES,
     VALIDATION,
     model_folder,
@@ -41,6 +42,8 @@ def gather_committee(
             download_tree(model_folder(work, network, fold, number), copy)
         histories = [read_table(each / HISTORY) for each in folders]
         write_table(folder / HISTORY, pa.concat_tables(histories))
+        # All members learnt from the same sources; the first speaks for them.
+        write_table(folder / NOVELTY, read_table(folders[0] / NOVELTY))
         for file in (VALIDATION, *([FOLD_SCORES] if fold != FINAL else [])):
             write_table(folder / file, _said_together(folders, file))
         card = _card(folder, [read_card(each) for each in folders], made_from)

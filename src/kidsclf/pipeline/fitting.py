@@ -25,6 +25,7 @@ from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.publish import published_folder
 from kidsclf.store.tables import write_table
 from kidsclf.train.fit import FittedNetwork, fit_network
+from kidsclf.train.novelty import learn_novelty
 from kidsclf.train.sample import HistoryRow
 from kidsclf.train.split import fold_of, split_of
 
@@ -39,6 +40,8 @@ HISTORY = "history.parquet"
 """In a model's folder: losses and accuracies of every epoch."""
 VALIDATION = "validation.parquet"
 """In a model's folder: what the network says of the sources that chose its epoch."""
+NOVELTY = "novelty.parquet"
+"""In a model's folder: what the photometry of its training sample is like."""
 FOLD_SCORES = "scores.parquet"
 """In the folder of a fold: what the network says of the sources of that fold."""
 
@@ -179,10 +182,24 @@ def _publish(
             scores=about,
         )
         write_table(folder / HISTORY, _history(fitted.history, lesson))
+        write_table(folder / NOVELTY, _novelty(parts, lesson))
         for file, sources in asked.items():
             said = _answers(fitted.network, sources, config.infer.batch_size)
             write_table(folder / file, said)
     return path
+
+
+def _novelty(parts: dict[str, PackedSample], lesson: Lesson) -> pa.Table:
+    """Tabulate what the photometry is like of those that teach."""
+    train, validation = parts[_TRAIN], parts[_VALIDATION]
+    taught = train.photometry
+    return learn_novelty(
+        taught.magnitudes,
+        train.codes,
+        validation.photometry.magnitudes,
+        taught.bands,
+        lesson.seed,
+    ).as_table()
 
 
 def _brightest(inputs: Inputs, reference_band: str | None) -> float:

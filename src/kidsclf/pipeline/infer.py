@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ from kidsclf.models.backend import choose_precision, prepare_backend
 from kidsclf.models.committee import Committee
 from kidsclf.models.files import load_network, read_card
 from kidsclf.models.network import Answering, Network
+from kidsclf.models.novelty import Novelty
 from kidsclf.models.table import network_entry
 from kidsclf.pipeline.context import (
     Context,
@@ -31,7 +32,7 @@ from kidsclf.pipeline.context import (
     settings_of,
     task_fingerprint,
 )
-from kidsclf.pipeline.fitting import BRIGHTEST, VALIDATION
+from kidsclf.pipeline.fitting import BRIGHTEST, NOVELTY, VALIDATION
 from kidsclf.pipeline.inputs import matrix, open_sources
 from kidsclf.pipeline.mapping import Made, Mapped, Task
 from kidsclf.pipeline.score_flags import score_flags, trained_on
@@ -42,6 +43,7 @@ from kidsclf.schema import (
     NAME,
     RA,
     SPATIAL_INDEX,
+    ScoreFlag,
     Scores,
     calibrated_column,
     probability_column,
@@ -56,6 +58,8 @@ CLASS = "class"
 P_MAX = "p_max"
 ENTROPY = "entropy"
 PREDICTION_SET = "prediction_set"
+TRAINING_DISTANCE = "training_distance"
+NOVELTY_COLUMN = "novelty"
 FLAGS = "flags"
 
 
@@ -128,14 +132,20 @@ def read_calibration(folder: Place, coverage: float) -> Calibration:
     return fit_calibration(matrix(said["probabilities"]), said["code"].to_numpy(), coverage)
 
 
+def read_novelty(folder: Place) -> Novelty:
+    """Read what the photometry of a network's training sample is like."""
+    return Novelty.from_table(read_table(folder / NOVELTY))
+
+
 @lru_cache(maxsize=1)
 def _loaded(
     folder: Place,
     made_from: str,  # noqa: ARG001  # part of the cache's key
     settings: InferSettings,
-) -> tuple[Answering, Calibration]:
+) -> tuple[Answering, Calibration, Novelty]:
     with local_folder(folder) as local:
-        return ready(load_network(local), settings), read_calibration(local, settings.coverage)
+        network = ready(load_network(local), settings)
+        return network, read_calibration(local, settings.coverage), read_novelty(local)
 
 
 def ready(network: Network | Committee[Network], settings: InferSettings) -> Answering:
@@ -163,16 +173,18 @@ def score_partition(
     """Score one partition and publish what the network says."""
     if network_entry(name).family == "keras":
         prepare_backend(config.infer.backend, config.infer.threads)
-    network, calibration = _loaded(work.model(name), made_from, config.infer)
+    network, calibration, learnt = _loaded(work.model(name), made_from, config.infer)
     description, batch_size = network.description, config.infer.batch_size
     sources = open_sources(
         work,
         partition,
         description,
         stamps=config.has_images,
-        reference_band=reference_band,
+        bands=(*learnt.bands, *([reference_band] if reference_band else [])),
     )
     scores = score(network, sources.blocks(batch_size), batch_size=batch_size)
+    distance = learnt.distances(sources.magnitudes_in(learnt.bands))
+    novelty = learnt.novelty(distance)
     flags = score_flags(
         sources,
         scores,
@@ -181,28 +193,30 @@ def score_partition(
         brightest=float(read_card(work.model(name)).scores.get(BRIGHTEST, -99.0)),
         faintest=config.infer.extrapolated_from,
     )
-    table = _score_table(sources.table, scores, calibration, flags)
+    flags[novelty >= np.float32(config.infer.novel_from)] |= ScoreFlag.NOVEL
+    columns = {
+        **_score_columns(sources.table, scores, calibration),
+        TRAINING_DISTANCE: distance,
+        NOVELTY_COLUMN: novelty,
+        FLAGS: flags,
+    }
+    table = pa.table(columns)
     path = HatsCatalogue(work.scores(name)).write(partition, table)
     return Made(table.num_rows, (path,))
 
 
-def _score_table(
-    sources: pa.Table, scores: Scores, calibration: Calibration, flags: NDArray[np.int32]
-) -> pa.Table:
+def _score_columns(sources: pa.Table, scores: Scores, calibration: Calibration) -> dict[str, Any]:
     calibrated = calibrate(scores.probabilities, calibration.temperature)
     inside = prediction_sets(calibrated, calibration.thresholds)
-    return pa.table(
-        {
-            **{name: sources[name] for name in (SPATIAL_INDEX, NAME, RA, DEC)},
-            CLASS: _class_names(scores),
-            **_by_class(probability_column, scores.probabilities, scores.classes),
-            P_MAX: scores.p_max,
-            ENTROPY: scores.entropy,
-            **_by_class(calibrated_column, calibrated, scores.classes),
-            PREDICTION_SET: set_names(inside, scores.classes),
-            FLAGS: flags,
-        }
-    )
+    return {
+        **{name: sources[name] for name in (SPATIAL_INDEX, NAME, RA, DEC)},
+        CLASS: _class_names(scores),
+        **_by_class(probability_column, scores.probabilities, scores.classes),
+        P_MAX: scores.p_max,
+        ENTROPY: scores.entropy,
+        **_by_class(calibrated_column, calibrated, scores.classes),
+        PREDICTION_SET: set_names(inside, scores.classes),
+    }
 
 
 def _by_class(

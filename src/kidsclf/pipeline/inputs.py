@@ -84,7 +84,11 @@ class Sources:
     @cached_property
     def magnitudes(self) -> NDArray[np.float32]:
         """AB magnitudes in the bands of the network, (n, bands); NaN where not measured."""
-        return _stacked(self.table, list(map(magnitude_column, self.description.bands)))
+        return self.magnitudes_in(self.description.bands)
+
+    def magnitudes_in(self, bands: Sequence[str]) -> NDArray[np.float32]:
+        """AB magnitudes in some of the bands that were read, (n, bands); NaN where not measured."""
+        return _stacked(self.table, list(map(magnitude_column, bands)))
 
     def magnitude(self, band: str) -> NDArray[np.float32] | None:
         """AB magnitude in any band, (n,); None where it was not read."""
@@ -120,14 +124,15 @@ def open_sources(
     description: InputDescription,
     *,
     stamps: bool,
-    reference_band: str | None = None,
+    bands: Sequence[str] = (),
 ) -> Sources:
     """Read what the catalogue has of a partition, and open its stamps if the run has some.
 
-    The reference band is read too, whether or not the network looks at it.
+    Magnitudes are read in the bands of the network and in ``bands``, whether or not the network
+    looks at them.
     """
-    bands = dict.fromkeys([*description.bands, *([reference_band] if reference_band else [])])
-    table = HatsCatalogue(work.catalogue).read(partition, columns_read(list(bands)))
+    read = list(dict.fromkeys([*description.bands, *bands]))
+    table = HatsCatalogue(work.catalogue).read(partition, columns_read(read))
     reader = CutoutStore(work.cutouts).reader(partition, table[NAME]) if stamps else None
     return Sources(table, description, reader)
 

@@ -13,6 +13,7 @@ from kidsclf import __version__
 from kidsclf.models.files import read_card
 from kidsclf.pipeline.context import Context
 from kidsclf.pipeline.infer import CLASS
+from kidsclf.pipeline.product_trust import trust_cards
 from kidsclf.pipeline.product_words import write_words
 from kidsclf.pipeline.products import joining_tasks, product_band, product_network
 from kidsclf.pipeline.read_ahead import read_ahead
@@ -113,6 +114,7 @@ def provenance(context: Context) -> Cards:
         "MAGBAND": (product_band(context), "band of the magnitude column"),
         "MAGSYS": ("AB", "magnitude system"),
         "RADESYS": ("ICRS", "reference frame"),
+        **trust_cards(context),
     }
 
 

@@ -8,11 +8,12 @@ import numpy as np
 from kidsclf import __version__
 from kidsclf.models.files import Card, read_card
 from kidsclf.pipeline.context import Context
+from kidsclf.pipeline.product_trust import known_number, named_cuts
 from kidsclf.pipeline.products import product_band, product_network
 from kidsclf.pipeline.summary import cut_flow, versions
 from kidsclf.schema import ScoreFlag, calibrated_column
 from kidsclf.store.records import RecordColumn
-from kidsclf.store.tables import read_table, write_text
+from kidsclf.store.tables import write_text
 
 README = "README.txt"
 CITATION = "CITATION.txt"
@@ -27,6 +28,7 @@ _FLAGS = {
     ScoreFlag.MISSING_BAND: "at least one magnitude is missing",
     ScoreFlag.TRAINED_ON: "in the training or validation sample of the network",
     ScoreFlag.UNCLASSIFIED: "the network gave no class",
+    ScoreFlag.NOVEL: "photometry unlike that of the training sample: novelty is near 1",
 }
 
 
@@ -124,13 +126,11 @@ def _learnt(card: Card) -> str:
 
 def _thresholds(context: Context) -> Iterator[str]:
     """Tell the calibrated probability to cut at for a purity or a completeness of each class."""
-    network, train = product_network(context), context.config.train
-    judged = read_table(context.work.metrics / "wanted.parquet").to_pandas()
-    judged = judged[(judged["network"] == network) & (judged["sample"] == train.sample)]
+    judged = named_cuts(context)
     if judged.empty:
         yield "No labels judge the network of the catalogue."
         return
-    yield f"judged by labels of {train.sample} that the network has not learnt from"
+    yield f"judged by labels of {context.config.train.sample} that the network has not learnt from"
     yield f"{'class':<10}{'wanted':<20}{'keep':<38}{'68 % bounds':<20}purity  completeness"
     for _, row in judged.iterrows():
         wanted = f"{row['wanted']} {row['value']:.0%}"
@@ -138,13 +138,9 @@ def _thresholds(context: Context) -> Iterator[str]:
             yield f"{row['class']:<10}{wanted:<20}not reached"
             continue
         keep = f"{calibrated_column(row['class'])} >= {row['threshold']:.6g}"
-        bounds = f"{_number(row['threshold_low'])} to {_number(row['threshold_high'])}"
+        bounds = f"{known_number(row['threshold_low'])} to {known_number(row['threshold_high'])}"
         found = f"{row['purity']:<8.1%}{row['completeness']:.1%}"
         yield f"{row['class']:<10}{wanted:<20}{keep:<38}{bounds:<20}{found}"
-
-
-def _number(value: float) -> str:
-    return "?" if np.isnan(value) else f"{value:.4g}"
 
 
 def _citation(context: Context) -> Iterator[str]:

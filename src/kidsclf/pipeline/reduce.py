@@ -40,7 +40,8 @@ from kidsclf.store.tables import read_json, read_table, write_json, write_table
 
 JUDGING = (
     *("classification", "confusion", "thresholds"),
-    *("reliability", "calibration", "prediction_sets", "wanted", "quasar_corrected"),
+    *("reliability", "calibration", "prediction_sets", "wanted", "novelty_accuracy"),
+    "quasar_corrected",
 )
 """Reductions that compare scores with labels."""
 

@@ -12,7 +12,14 @@ from kidsclf.infer.calibration import calibrate, prediction_sets, sets_from_name
 from kidsclf.infer.score import summarise
 from kidsclf.pipeline.context import Context
 from kidsclf.pipeline.fitting import FOLD_SCORES, splits
-from kidsclf.pipeline.infer import FLAGS, PREDICTION_SET, read_calibration
+from kidsclf.pipeline.infer import (
+    FLAGS,
+    NOVELTY_COLUMN,
+    PREDICTION_SET,
+    TRAINING_DISTANCE,
+    read_calibration,
+    read_novelty,
+)
 from kidsclf.pipeline.inputs import matrix, photometry, rows_of
 from kidsclf.reduce.block import SampleLabels, ScoredBlock
 from kidsclf.reduce.context import Context as Questions
@@ -58,6 +65,8 @@ def read_block(
         summarise(_stacked(scored, map(probability_column, asked.classes)), asked.classes),
         _stacked(scored, map(calibrated_column, asked.classes)),
         sets_from_names(scored[PREDICTION_SET], asked.classes),
+        scored[TRAINING_DISTANCE].to_numpy(),
+        scored[NOVELTY_COLUMN].to_numpy(),
         scored[FLAGS].to_numpy(),
         {sample: _labels(work, partition, sample, table, asked, config) for sample in samples},
         _shapes(work, partition, config),
@@ -121,7 +130,8 @@ def held_out_blocks(context: Context, name: str, asked: Questions) -> Iterator[S
         labels = SampleLabels(
             table["code"].to_numpy(), np.full(count, "test"), np.full(count, fold, np.int64)
         )
-        nowhere = np.zeros(count)
+        nowhere, learnt = np.zeros(count), read_novelty(folder)
+        distance = learnt.distances(magnitudes)
         yield ScoredBlock(
             Partition(0, 0),
             table["name"].to_numpy(zero_copy_only=False),
@@ -134,6 +144,8 @@ def held_out_blocks(context: Context, name: str, asked: Questions) -> Iterator[S
             summarise(said, asked.classes),
             calibrated,
             prediction_sets(calibrated, calibration.thresholds),
+            distance,
+            learnt.novelty(distance),
             np.zeros(count, np.int32),
             {asked.training_sample: labels},
         )

@@ -6,6 +6,7 @@ from kidsclf.config import Config
 from kidsclf.errors import ConfigError, InputError
 from kidsclf.models.description import InputDescription
 from kidsclf.models.files import CARD, read_card
+from kidsclf.models.novelty import bands_of
 from kidsclf.models.table import network_entry
 from kidsclf.pipeline.committees import gather_committee
 from kidsclf.pipeline.context import (
@@ -21,6 +22,7 @@ from kidsclf.pipeline.context import (
 )
 from kidsclf.pipeline.fitting import (
     FINAL,
+    NOVELTY,
     PIXEL_SCALE,
     VALIDATION,
     Lesson,
@@ -32,6 +34,7 @@ from kidsclf.pipeline.mapping import Task
 from kidsclf.pipeline.match import match_settings
 from kidsclf.places import Place, place, remove_tree
 from kidsclf.store.receipts import fingerprint
+from kidsclf.store.tables import read_table
 from kidsclf.surveys.column_map import ColumnMap
 
 _SCALE_TOLERANCE = 0.01
@@ -192,7 +195,9 @@ def check_settings(config: Config, survey: ColumnMap) -> None:
             size = _taught_size(place(settings.pretrained, config.store) / name)
         reads = entry.reads(describe(config, survey.bands, size), survey.reference_band)
         if settings.pretrained is not None:
-            _check_pretrained(name, place(settings.pretrained, config.store), reads)
+            folder = place(settings.pretrained, config.store)
+            _check_pretrained(name, folder, reads)
+            _check_novelty(name, folder, survey.bands)
     if settings.pretrained is None and settings.sample not in config.samples:
         raise ConfigError(
             f"train.sample = {settings.sample!r} is not among the samples "
@@ -316,7 +321,7 @@ def _taught_size(folder: Place) -> int:
 
 
 def _check_pretrained(name: str, folder: Place, wanted: InputDescription) -> None:
-    for file in (CARD, VALIDATION):
+    for file in (CARD, VALIDATION, NOVELTY):
         if not (folder / name / file).exists():
             raise ConfigError(
                 f"train.pretrained = {folder} was to hold the network {name!r}, but "
@@ -330,4 +335,14 @@ def _check_pretrained(name: str, folder: Place, wanted: InputDescription) -> Non
             f"train.pretrained offers the network {name!r} of {folder}, but its "
             + "; ".join(f"{key} are {found[key]}, not {wanted.as_dict()[key]}" for key in differ)
             + "; use a network trained on the same bands, stamps and classes"
+        )
+
+
+def _check_novelty(name: str, folder: Place, bands: tuple[str, ...]) -> None:
+    known = bands_of(read_table(folder / name / NOVELTY).column_names)
+    if not set(known) <= set(bands):
+        raise ConfigError(
+            f"train.pretrained offers the network {name!r} of {folder}, whose training sample has "
+            f"the bands {' '.join(known)}, but this survey has {' '.join(bands)}; use a network "
+            f"trained on the same bands"
         )

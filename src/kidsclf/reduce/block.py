@@ -55,6 +55,10 @@ class ScoredBlock:
         Calibrated probabilities; NaN where the network gave none.
     sets : bool array (n, classes)
         Which classes are in the prediction set.
+    training_distance : float32 array (n,)
+        From the training sample, in units of the scatter within a class; NaN without photometry.
+    novelty : float32 array (n,)
+        Share of validation sources that lie closer, within [0, 1); NaN without photometry.
     flags : int32 array (n,)
         Of `kidsclf.schema.ScoreFlag`.
     labels : mapping of sample to SampleLabels
@@ -78,6 +82,8 @@ class ScoredBlock:
     scores: Scores
     calibrated: NDArray[np.float32]
     sets: NDArray[np.bool_]
+    training_distance: NDArray[np.float32]
+    novelty: NDArray[np.float32]
     flags: NDArray[np.int32]
     labels: Mapping[str, SampleLabels] = field(default_factory=dict)
     shapes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
@@ -92,6 +98,7 @@ class ScoredBlock:
         ]
         columns += [self.scores.codes, self.scores.probabilities, self.flags]
         columns += [self.calibrated, self.sets, *self.shapes.values()]
+        columns += [self.training_distance, self.novelty]
         for label in self.labels.values():
             columns += [label.codes, label.split, label.fold]
         if {len(column) for column in columns} != {len(self.name)}:

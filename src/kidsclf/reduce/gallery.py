@@ -18,7 +18,8 @@ from kidsclf.reduce.context import Context, ordered_samples
 from kidsclf.reduce.law import Reduction, State
 
 TYPICAL, UNCERTAIN, MISCLASSIFIED = "typical", "uncertain", "misclassified"
-KINDS = (TYPICAL, UNCERTAIN, MISCLASSIFIED)
+NOVEL = "novel"
+KINDS = (TYPICAL, UNCERTAIN, MISCLASSIFIED, NOVEL)
 
 CONFIDENT = 0.9
 """Typical sources reach this p_max: Feng et al., section 4.1.1, advise 0.9 to 0.99."""
@@ -33,6 +34,7 @@ SCHEMA = pa.schema(
         ("dec", pa.float64()),
         ("r", pa.float32()),
         ("p_max", pa.float32()),
+        ("training_distance", pa.float32()),
         ("true_class", pa.string()),
         ("bands", pa.list_(pa.string())),
         ("magnitudes", pa.list_(pa.float32())),
@@ -47,7 +49,8 @@ def gallery(context: Context) -> Reduction:
     """Ask for a few sources of each predicted class, ``context.gallery`` of each kind.
 
     Kinds: "typical", any with p_max >= 0.9; "uncertain", those of smallest p_max;
-    "misclassified", any whose label in a sample that judges the network is another class.
+    "misclassified", any whose label in a sample that judges the network is another class;
+    "novel", those furthest from the training sample.
     ``true_class`` is the label, or "" where the source has none. Stamps are not known here: the
     caller finds them by ``name`` and ``index29`` (NESTED HEALPix pixel at order 29).
     """
@@ -65,6 +68,7 @@ def _local(block: ScoredBlock, context: Context) -> State:
             TYPICAL: (codes == code) & (p_max >= np.float32(CONFIDENT)),
             UNCERTAIN: _smallest(p_max, codes == code, context.gallery),
             MISCLASSIFIED: (codes == code) & (judged >= 0) & (judged != code),
+            NOVEL: _smallest(-block.training_distance, codes == code, context.gallery),
         }
         for kind, rows in chosen.items():
             keys = _keys(block, kind, np.flatnonzero(rows))[: context.gallery]
@@ -104,6 +108,8 @@ def _keys(
         name = str(block.name[row])
         if kind == UNCERTAIN:
             key: str | float = float(block.scores.p_max[row])
+        elif kind == NOVEL:
+            key = -float(block.training_distance[row])
         else:
             key = blake2b(name.encode(), digest_size=8).hexdigest()
         keyed.append((key, name, int(block.index29[row]), row))
@@ -122,6 +128,7 @@ def _entry(
         "dec": float(block.dec[row]),
         "r": _number(block.reference_magnitude[row]),
         "p_max": _number(block.scores.p_max[row]),
+        "training_distance": _number(block.training_distance[row]),
         "true_class": context.classes[label] if label >= 0 else "",
         "bands": list(block.bands),
         "magnitudes": [_number(magnitude) for magnitude in block.magnitudes[row]],

@@ -15,6 +15,7 @@ from kidsclf.reduce.counts import class_counts, p_max, row_counts
 from kidsclf.reduce.gallery import gallery
 from kidsclf.reduce.law import Reduction, State
 from kidsclf.reduce.morphology import morphology
+from kidsclf.reduce.novelty import novelty_accuracy, novelty_counts
 from kidsclf.reduce.prediction_sets import prediction_sets
 from kidsclf.reduce.quasar_fields import quasar_fields
 from kidsclf.reduce.quasars import quasar_counts
@@ -31,6 +32,8 @@ QUESTIONS: tuple[Callable[[Context], Reduction], ...] = (
     calibration,
     prediction_sets,
     wanted,
+    novelty_accuracy,
+    novelty_counts,
     class_counts,
     p_max,
     quasar_counts,

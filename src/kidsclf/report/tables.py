@@ -50,6 +50,13 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         *("threshold", "threshold_low", "threshold_high", "purity", "purity_low", "purity_high"),
         *("completeness", "completeness_low", "completeness_high", "count"),
     ),
+    "novelty_accuracy": (
+        *("network", "sample", "r_low", "r_high", "novelty_low", "novelty_high"),
+        *("count", "correct", "accuracy", "accuracy_low", "accuracy_high", "p_mean"),
+    ),
+    "novelty_counts": (
+        *("network", "r_low", "r_high", "class", "novelty_low", "novelty_high", "count"),
+    ),
     "class_counts": ("network", "r_low", "r_high", "class", "count"),
     "p_max": ("network", "class", "p_low", "p_high", "count"),
     "quasar_counts": (
@@ -142,6 +149,8 @@ class ReportTables:
     calibration: pa.Table | None = None
     prediction_sets: pa.Table | None = None
     wanted: pa.Table | None = None
+    novelty_accuracy: pa.Table | None = None
+    novelty_counts: pa.Table | None = None
     class_counts: pa.Table | None = None
     p_max: pa.Table | None = None
     quasar_counts: pa.Table | None = None

@@ -36,7 +36,14 @@ _FIXED = {
     "p_max": ("", "stat.probability", "largest probability of any class"),
     "entropy": ("", "stat.value", "Shannon entropy of the probabilities, nats"),
     "prediction_set": ("", "src.class", "classes that may be true, at the stated coverage"),
-    "novelty": ("", "stat.value", "distance from the training sample"),
+    "training_distance": (
+        *("", "stat.value"),
+        "distance of the photometry from the training sample, scatter within a class as unit",
+    ),
+    "novelty": (
+        *("", "stat.value"),
+        "share of validation sources that lie closer to the training sample; near 1: like none",
+    ),
     "flags": ("", "meta.code", "bits of ScoreFlag; 0 is plain"),
 }
 _FITS_NAMES = {NAME: "Name", RA: "RA", DEC: "DEC"}

@@ -1,5 +1,7 @@
 """Whether probabilities are what they say: the reliability diagram, before and after."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from matplotlib.axes import Axes
@@ -38,6 +40,33 @@ def draw_reliability(reliability: pa.Table, layout: Layout = WIDE) -> Figure:
         axes.set(title=title, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.set(xlabel="probability of the class", ylabel="fraction that is of it")
     class_legend(drawn, classes, [Line2D([], [], color=MUTED, linewidth=0.8, label="right")])
+    return drawn.figure
+
+
+@house_style
+def draw_error_bins(calibration: pa.Table, layout: Layout = WIDE) -> Figure:
+    """Draw the expected calibration error of each class in bins of r magnitude.
+
+    Parameters
+    ----------
+    calibration : pyarrow.Table
+        Columns of ``calibration`` for one network and one sample: rows of finite ``r_low``.
+    layout : Layout
+    """
+    shown = {"As the network says": "ece", "Calibrated": "ece_calibrated"}
+    drawn = panels(len(shown), layout, height_in=2.6)
+    classes = in_order(distinct(calibration, "class"))
+    highest = float(np.nanmax(numbers(calibration, "ece"), initial=0.0))
+    for axes, (title, column) in zip(drawn.axes, shown.items(), strict=True):
+        for name in classes:
+            rows, look = select(calibration, {"class": name}).sort_by("r_low"), class_look(name)
+            middle = (numbers(rows, "r_low") + numbers(rows, "r_high")) / 2
+            error, chance = numbers(rows, column), numbers(rows, "ece_by_chance")
+            line: dict[str, Any] = {"color": look.colour, "linewidth": 1.2, "markersize": 4}
+            axes.plot(middle, error, linestyle=look.dash, marker=look.marker, **line)
+            axes.fill_between(middle, 0, chance, color=look.colour, alpha=0.08, linewidth=0)
+        axes.set(title=title, xlabel="r [AB mag]", ylabel="ECE", ylim=(0, 1.1 * highest + 0.01))
+    class_legend(drawn, classes)
     return drawn.figure
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kidsclf.report.blocks import Block, Remark, Section, drawing, grid, missing
-from kidsclf.report.figures.calibration import FEWEST, draw_reliability
+from kidsclf.report.figures.calibration import FEWEST, draw_error_bins, draw_reliability
 from kidsclf.report.numbers import DASH, decimal, is_number, percent, whole
 from kidsclf.report.palette import class_look
 from kidsclf.report.sections.curves import per_network
@@ -25,6 +25,9 @@ from kidsclf.report.tables import (
 EVERY_CLASS = "ALL"
 """Class name of the rows that hold the sources of every class."""
 
+FEWEST_IN_BIN = 30
+"""Labelled sources that a calibration error is drawn for."""
+
 
 def calibration(tables: ReportTables) -> Section:
     """Show reliability before and after calibration, prediction sets, and where to cut."""
@@ -38,6 +41,7 @@ def calibration(tables: ReportTables) -> Section:
     blocks = [
         *_errors(tables),
         *per_network(_judged(tables.reliability), first, "probability", _reliability),
+        *per_network(_judged(tables.calibration), first, "calibration error", _error_bins),
         *_sets(tables),
         *per_network(_judged(tables.wanted), first, "wanted purity", _cuts),
     ]
@@ -105,6 +109,30 @@ def _reliability(reliability: pa.Table, network: str) -> list[Block]:
             f"the first and the last point, and bins of fewer than {FEWEST} are joined.",
             alt="Fraction of sources that are of a class against the probability given to it, "
             "before and after calibration.",
+            data=rows,
+        )
+    ]
+
+
+def _error_bins(calibration: pa.Table, network: str) -> list[Block]:
+    rows = select(calibration, {"network": network})
+    rows = rows.filter(pa.array(np.isfinite(numbers(rows, "r_low"))))
+    rows = rows.filter(pc.not_equal(rows["class"], EVERY_CLASS))
+    rows = rows.filter(pc.greater_equal(rows["count"], FEWEST_IN_BIN))
+    if not rows.num_rows:
+        why = f"no bin holds {FEWEST_IN_BIN} labelled sources"
+        return [missing(f"The calibration error of {network} by magnitude", why)]
+    sample = distinct(rows, "sample")[0]
+    return [
+        drawing(
+            f"fig-calibration-bins-{network.encode().hex()}",
+            partial(draw_error_bins, rows),
+            title=f"Calibration error by magnitude: {network}, sample {sample}",
+            caption="One temperature serves all magnitudes, so faint sources may stay too sure "
+            "where bright ones are right. Shades reach as high as chance alone does with so few "
+            f"sources; bins of fewer than {FEWEST_IN_BIN} are left out.",
+            alt="Expected calibration error of each class against r magnitude, before and after "
+            "calibration.",
             data=rows,
         )
     ]

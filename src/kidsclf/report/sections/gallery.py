@@ -16,6 +16,7 @@ _KINDS = {
     "typical": "typical",
     "uncertain": "uncertain, of small p_max",
     "misclassified": "misclassified, the label says otherwise",
+    "novel": "furthest from the training sample",
 }
 
 
@@ -61,6 +62,8 @@ def _card(row: Row, identity: str) -> Card:
     look = class_look(str(row["class"]))
     lines = [f"p {decimal(row['p_max'], 3)}, r {decimal(row['r'], 2)}"]
     lines.append(f"{decimal(row['ra'], 4)} {decimal(row['dec'], 4)}")
+    if row["kind"] == "novel":
+        lines.append(f"distance {decimal(row.get('training_distance'), 1)}")
     if row["true_class"]:
         lines.append(f"label: {class_look(str(row['true_class'])).label}")
     return Card(
