@@ -115,7 +115,8 @@ def _networks(context: Context) -> Iterator[str]:
         where = (
             "in another run" if train.pretrained is not None else f"on {train.sample} ({preset})"
         )
-        yield f"{name}: {card.paper}; trained {where}, {_learnt(card)}"
+        yield f"{name}: {card.paper}"
+        yield f"    trained {where}, {_learnt(card)}"
     yield f"The classes of the catalogue are those of {product_network(context)}."
 
 
