@@ -153,7 +153,7 @@ def _query(options: argparse.Namespace) -> int:
         options.class_name,
         options.pmin,
         flags_of("--flags", options.flags),
-        flags_of("--without-flags", options.without_flags),
+        flags_of("--without-flags", options.without_flags, "any"),
         columns,
     )
     output = place(options.output, _store(options))

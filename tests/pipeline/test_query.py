@@ -187,6 +187,8 @@ def test_a_catalogue_in_an_object_store_gives_the_same_answer(
         (["--class", "NOVA"], "the classes are STAR, QSO, GALAXY"),
         (["--class", "STAR_CALIBRATED"], "the classes are STAR, QSO, GALAXY"),
         (["--flags", "BLURRED"], "'BLURRED' is no flag; name some of EXTRAPOLATED, CUTOUT_EDGE"),
+        (["--flags", "any"], "'any' is no flag"),
+        (["--without-flags", "any,rubbish"], "'any' is no flag"),
         (["--flags", "TRAINED_ON", "--without-flags", "any"], "has it and lacks it"),
         (["--pmin", "1.5"], "lies between 0 and 1"),
         (["--pmin", "nan"], "lies between 0 and 1"),

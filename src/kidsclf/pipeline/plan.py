@@ -144,7 +144,7 @@ def _teaching_bytes(entry: NetworkEntry, config: Config, stamp: float) -> float:
 def _answering_bytes(entry: NetworkEntry, config: Config, stamp: float) -> float:
     """Estimate a network, or all of a committee, that is loaded, blocks of stamps, and maps."""
     if not entry.images:
-        return _NETWORK_GIB * _GIB * (entry.family == "keras")
+        return _NETWORK_GIB * config.train.committee * _GIB * (entry.family == "keras")
     bands = _bands_of(entry, config)
     batch = config.infer.batch_size * stamp
     network = _IMAGE_NETWORK_GIB + _FURTHER_BRANCH_GIB * (bands - 1)

@@ -94,7 +94,7 @@ def radius_deg(text: str) -> float:
     return size
 
 
-def flags_of(option: str, text: str | None) -> int:
+def flags_of(option: str, text: str | None, all_of_them: str = "") -> int:
     """Add up the bits of named flags as they stand on a command line.
 
     Parameters
@@ -102,7 +102,9 @@ def flags_of(option: str, text: str | None) -> int:
     option : str
         Its name, for complaints.
     text : str or None
-        Names of ``ScoreFlag`` in letters of either case, separated by commas, or ``any``.
+        Names of ``ScoreFlag`` in letters of either case, separated by commas.
+    all_of_them : str
+        A word that stands for all flags, if there is one.
 
     Raises
     ------
@@ -113,13 +115,13 @@ def flags_of(option: str, text: str | None) -> int:
     (65, 0)
     """
     bits, known = 0, {flag.name or "": flag.value for flag in ScoreFlag}
+    if all_of_them and text is not None and text.strip().lower() == all_of_them:
+        return sum(known.values())
     for name in text.split(",") if text is not None else ():
-        if name.strip().lower() == "any":
-            return sum(known.values())
         if name.strip().upper() not in known:
             raise ConfigError(
                 f"{option} {text} was asked for, but {name!r} is no flag; name some of "
-                f"{', '.join(known)}, or any"
+                f"{', '.join(known)}{f', or {all_of_them}' if all_of_them else ''}"
             )
         bits |= known[name.strip().upper()]
     return bits

@@ -48,9 +48,15 @@ def held(lease: Lease, root: object) -> Iterator[None]:
         raise
     finally:
         ended.set()
-        thread.join()
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            if not lost:
+                raise
         if not lost:
             lease.give_back()
+    if lost:  # as the run came to its end
+        raise StoreError(lost[0])
 
 
 def _keep(lease: Lease, root: object, ended: threading.Event, lost: list[str]) -> None:
@@ -63,6 +69,9 @@ def _keep(lease: Lease, root: object, ended: threading.Event, lost: list[str]) -
                 f"renewed ({reason}); see that no other run works there, then give the same "
                 f"command again"
             )
-            # A true signal: the main thread may be waiting for a lock.
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            # A true signal: the main thread may be waiting for a lock. Shells let what a script
+            # starts in the background ignore SIGINT; the command takes SIGTERM for the same.
+            ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            interrupt = signal.SIGTERM if ignored else signal.SIGINT
+            signal.pthread_kill(threading.main_thread().ident or 0, interrupt)
             return
