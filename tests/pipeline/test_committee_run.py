@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 
 from kidsclf.config_file import load_config
+from kidsclf.models.committee import agree
 from kidsclf.models.files import read_card
 from kidsclf.pipeline.check import check_work_directory
+from kidsclf.pipeline.committees import gather_committee
 from kidsclf.pipeline.dry_run import foresee
-from kidsclf.pipeline.inputs import matrix
+from kidsclf.pipeline.fitting import FINAL, PROBABILITIES, VALIDATION, model_folder
+from kidsclf.pipeline.inputs import as_lists, matrix
 from kidsclf.pipeline.status import status_of
 from kidsclf.places import files_below
 from kidsclf.store.layout import WorkDirectory
-from kidsclf.store.tables import read_table
+from kidsclf.store.tables import read_table, write_table
 from kidsclf.surveys.map_files import load_column_map
 
 SETTINGS = ("train.folds=2", "train.committee=2")
@@ -71,6 +74,32 @@ def test_a_committee_is_one_network_to_what_follows(work):
     history = read_table(made.metrics / "history.parquet")
     told = set(zip(history["fold"].to_pylist(), history["member"].to_pylist(), strict=True))
     assert told == {(fold, member) for fold in (-1, 0, 1) for member in (0, 1)}
+
+
+def test_members_that_differ_are_gathered_to_their_median(work, tmp_path):
+    """Trees do not differ by themselves, so two members are made to say something else."""
+    shutil.copytree(work / "models", tmp_path / "models")
+    copy = WorkDirectory(tmp_path)
+    rng, said = np.random.default_rng(5), []
+    for number in range(3):
+        path = model_folder(copy, "xgboost", FINAL, min(number, 1)) / VALIDATION
+        table = read_table(path)
+        drawn = rng.dirichlet(np.ones(3), table.num_rows).astype(np.float32)
+        said.append(drawn)
+        place = table.column_names.index(PROBABILITIES)
+        other = model_folder(copy, "xgboost", FINAL, number)
+        if not other.exists():
+            shutil.copytree(path.parent, other)
+        write_table(other / VALIDATION, table.set_column(place, PROBABILITIES, as_lists(drawn)))
+    gather_committee(copy, "xgboost", FINAL, 3, "fingerprint")
+    folder = copy.model("xgboost")
+    together = read_table(folder / VALIDATION)
+    np.testing.assert_array_equal(matrix(together[PROBABILITIES]), agree(said))
+    card, codes = read_card(folder), together["code"].to_numpy()
+    right = (agree(said).argmax(axis=1) == codes).mean()
+    assert (card.committee, card.fingerprint) == (3, "fingerprint")
+    assert card.scores["validation_accuracy"] == pytest.approx(right)
+    assert 0.1 < right < 0.6  # of answers drawn by chance
 
 
 def test_another_run_takes_a_committee_over(small_survey, work, command, workers, tmp_path):
