@@ -103,7 +103,8 @@ def _told_what_is_needed(asked: Experiment) -> Iterator[None]:
 def _wish(options: argparse.Namespace) -> Wish:
     if options.seeds < 1:
         raise ConfigError(f"--seeds {options.seeds} was given, but there must be one at least")
-    networks = tuple(name.strip() for name in (options.networks or "").split(",") if name.strip())
+    named = (name.strip() for name in (options.networks or "").split(","))
+    networks = tuple(dict.fromkeys(filter(None, named)))
     for name in networks:
         network_entry(name)
     return Wish(options.seeds, networks, options.quasars, parse_columns(options.columns))

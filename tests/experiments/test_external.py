@@ -95,6 +95,7 @@ def test_numbers_stand_beside_the_papers(galaxies) -> None:
     )
     text = "\n".join(lines)
     assert "Feng 97.70 %" in text
+    assert "  galaxy or quasar     3   75.00 %   Feng 99.74 %" in lines
     assert "75.00 % of 4 are quasars here too   Feng 79 %" in text
     assert "p >= 0.9: 50.00 % of 2 are not   Feng about 6 %" in text
     assert "recall of stars: no answer, for no sample" in lines

@@ -61,6 +61,16 @@ def test_the_table_has_mean_and_deviation_and_what_is_published(answers) -> None
     assert np.isnan(one.to_pylist()[0]["f1_std"])
 
 
+def test_a_score_that_some_training_lacks_has_no_mean_over_the_others(answers) -> None:
+    answers[1].predicted[answers[1].predicted == 1] = 0
+    table = summarise_seeds(score_seeds(answers, LINES, CLASSES), LINES, CLASSES)
+    quasar = table.to_pylist()[1]
+    assert quasar["seeds"] == 3
+    assert np.isnan([quasar["precision"], quasar["precision_std"]]).all()
+    assert 0 < quasar["recall"] < 0.8, "the training that finds none counts"
+    assert np.isfinite(quasar["accuracy"])
+
+
 def test_a_row_without_an_answer_stays_and_says_why(answers) -> None:
     table = summarise_seeds(score_seeds(answers, LINES, CLASSES), LINES, CLASSES)
     missing = table.to_pylist()[3]

@@ -1,16 +1,25 @@
 """Which sources teach and judge in each row of an experiment, and what the paper publishes."""
 
+from argparse import Namespace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from kidsclf.config import Config, SurveySettings, TrainSettings
+from kidsclf.config import Config, CutoutSettings, SurveySettings, TrainSettings
+from kidsclf.errors import ConfigError
+from kidsclf.experiment_command import _wish
 from kidsclf.experiments import published
 from kidsclf.experiments.rows import ChosenRows, choose_rows, split_for, why_not
-from kidsclf.experiments.trained import table1_rows
+from kidsclf.experiments.table import Wish, experiment
+from kidsclf.experiments.trained import memory_gib, table1_rows
 from kidsclf.experiments.variants import WHOLE, Magnitudes, of_size, of_split
 from kidsclf.features.images import span_unit
+from kidsclf.pipeline import plan
+from kidsclf.pipeline.context import SUMMARY, Context
+from kidsclf.store.layout import WorkDirectory
+from kidsclf.store.receipts import Receipt
+from kidsclf.surveys.map_files import load_column_map
 
 NAMES = [f"source {k}" for k in range(4000)]
 SETTINGS = TrainSettings(validation_fraction=0.1, test_fraction=0.2)
@@ -115,3 +124,40 @@ def test_rows_of_several_image_bands_are_not_answered_with_one() -> None:
     assert [row.title for row in rows] == ["MNN (Img1+Pho4)", "MNN (Img4+Pho4)", "CNN (Img4)"]
     for row in rows:
         assert row.note == "it reads several image bands, but cutouts.bands holds r alone"
+
+
+@pytest.mark.parametrize("network", ["mnn_all_stamps", "mnn", "mlp", "xgboost"])
+def test_a_task_needs_what_a_training_of_the_run_needs_and_its_sample(tmp_path, network) -> None:
+    config = Config(
+        survey=SurveySettings(preset="kids_dr4", tiles=("?.fits",)),
+        cutouts=CutoutSettings(bands=tuple("ugri")),
+        train=TrainSettings(networks=(network,), sample="sdss"),
+    )
+    survey = load_column_map("kids_dr4")
+
+    def needs(rows: int) -> float:
+        matched = Receipt("match", SUMMARY, "", rows, 0.0, facts={"matched": {"sdss": rows}})
+        known = {("match", SUMMARY): matched}
+        context = Context(config, WorkDirectory(tmp_path), survey, {}, None, known)
+        return memory_gib(context, table1_rows(context, (network,)))
+
+    partition = config.ingest.max_rows * (16.0 * (2 * len(survey.bands) + 4) + 64.0)
+    of_run = plan.memory_gib(config, len(survey.bands))["train"] - partition / 1024**3
+    assert needs(0) == pytest.approx(of_run)
+    stamps = {"mnn_all_stamps": 4, "mnn": 1}.get(network, 0)
+    more = 3 * 100_000 * (4 * 41**2 * stamps + 16 * 22) / 1024**3
+    assert needs(100_000) - needs(0) == pytest.approx(more)
+
+
+def test_positions_of_quasars_are_refused_where_no_class_is_theirs() -> None:
+    config = Config(
+        survey=SurveySettings(preset="kids_dr4"), train=TrainSettings(classes=("STAR", "GALAXY"))
+    )
+    asked = Wish(quasars="quasars.parquet")
+    with pytest.raises(ConfigError, match="holds STAR, GALAXY alone; leave --quasars out"):
+        experiment("external").run(SimpleNamespace(config=config), asked)
+
+
+def test_a_network_that_is_named_twice_is_asked_once() -> None:
+    options = Namespace(seeds=1, networks="mlp, xgboost,,mlp", quasars=None, columns=None)
+    assert _wish(options).networks == ("mlp", "xgboost")

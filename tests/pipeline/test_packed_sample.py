@@ -4,6 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from kidsclf.config import Config, SurveySettings, TrainSettings
+from kidsclf.experiments import fitting
+from kidsclf.experiments.variants import WHOLE as ALL_SOURCES
 from kidsclf.features import images
 from kidsclf.models.description import InputDescription
 from kidsclf.pipeline.packed_sample import packed_sample
@@ -113,3 +116,18 @@ def test_runs_and_single_records_are_read(tmp_path):
         file.append(values[20:])
         for rows in ([], [4], [5, 6, 7, 2, 3, 3, 49], list(range(50))):
             np.testing.assert_array_equal(file.read(np.array(rows, np.int64)), values[rows])
+
+
+def test_an_experiment_packs_stamps_in_the_scratch_folder_of_the_run(tmp_path, monkeypatch):
+    work = store(tmp_path, [WHOLE])
+    monkeypatch.setattr(fitting, "prepare_backend", lambda *_: None)
+    config = Config(
+        survey=SurveySettings(preset="kids_dr4"),
+        train=TrainSettings(sample="sdss", classes=CLASSES),
+    )
+    made = fitting.fit_variant(
+        work, tmp_path / "answers.parquet", "mnn_all_stamps", ALL_SOURCES, 0, 1, 1, DESCRIPTION,
+        config, "r", frozenset(),
+    )  # fmt: skip
+    assert "of the class" in made.facts[fitting.REASON], "too few teach, but they were read"
+    assert work.scratch.is_dir()

@@ -14,7 +14,8 @@ from kidsclf.infer.score import score
 from kidsclf.models.backend import prepare_backend
 from kidsclf.models.description import InputDescription
 from kidsclf.models.table import network_entry
-from kidsclf.pipeline.inputs import matrix
+from kidsclf.pipeline.fitting import scratch_folder
+from kidsclf.pipeline.inputs import as_lists, matrix
 from kidsclf.pipeline.mapping import Made
 from kidsclf.pipeline.packed_sample import LabelledSample, read_labelled
 from kidsclf.places import Place
@@ -59,7 +60,8 @@ def fit_variant(
         prepare_backend(config.infer.backend, settings.threads)
     bands = dict.fromkeys([*description.bands, *([reference_band] if reference_band else [])])
     read = replace(description, bands=tuple(bands))
-    sample = read_labelled(work, settings.sample, read, left_out)
+    scratch = scratch_folder(work, config)
+    sample = read_labelled(work, settings.sample, read, left_out, scratch)
     if variant.normalised:
         sample = _normalised(sample)
     labelled = sample.labelled
@@ -111,15 +113,12 @@ def _answers(
     magnitude: np.ndarray,
     probabilities: np.ndarray,
 ) -> pa.Table:
-    width = len(sample.labelled.classes)
     return pa.table(
         {
             "name": pa.array(sample.names[rows], pa.string()),
             "code": sample.labelled.codes[rows],
             "magnitude": magnitude[rows],
-            "probabilities": pa.FixedSizeListArray.from_arrays(
-                pa.array(probabilities.reshape(-1)), width
-            ),
+            "probabilities": as_lists(probabilities),
         }
     )
 

@@ -227,6 +227,7 @@ def _task(
         (context.work, path, partition, name, *arguments),
         rows.rows if rows else 0,
         name,
+        essential=True,
     )
 
 

@@ -118,7 +118,8 @@ def _of_one(each: Judged, classes: tuple[str, ...]) -> list[dict[str, Any]]:
 def summarise_seeds(seeds: pa.Table, lines: Sequence[Line], classes: tuple[str, ...]) -> pa.Table:
     """Take mean and standard deviation over seeds, beside what is published; ``TABLE_SCHEMA``.
 
-    The deviation is that of a sample (n - 1), NaN for one seed. Numbers of sources are means,
+    The deviation is that of a sample (n - 1), NaN for one seed. A score that some training has not
+    (the precision of a class that it gives to no source) is NaN. Numbers of sources are means,
     rounded. A line without an answer keeps its note, and its numbers are NaN or 0.
     """
     found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
@@ -153,20 +154,23 @@ def _summary(line: Line, name: str, rows: list[dict[str, Any]]) -> dict[str, Any
 
 
 def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
-    """Give the mean and the standard deviation (n - 1) of numbers, leaving out NaN.
+    """Give the mean and the standard deviation (n - 1) of numbers, NaN if one of them is.
 
-    >>> mean_and_spread([0.9, 0.8, float("nan")])
+    >>> mean_and_spread([0.9, 0.8])
     (0.8500000000000001, 0.07071067811865474)
     >>> mean_and_spread([0.9])
     (0.9, nan)
+    >>> mean_and_spread([0.9, 0.8, float("nan")])
+    (nan, nan)
     """
-    known = [value for value in values if np.isfinite(value)]
-    middle = float(np.mean(known)) if known else float("nan")
-    return middle, float(np.std(known, ddof=1)) if len(known) > 1 else float("nan")
+    middle = float(np.mean(values)) if values else float("nan")
+    return middle, float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
 def differences(seeds: pa.Table, variants: tuple[str, str]) -> pa.Table:
     """Subtract one variant from another, seed by seed, and take mean and deviation.
+
+    Seeds of which either has no value are left out and not counted.
 
     Parameters
     ----------
@@ -188,13 +192,13 @@ def differences(seeds: pa.Table, variants: tuple[str, str]) -> pa.Table:
     rows = []
     for (network, measure), by_seed in values.items():
         pairs = [_pair(each, variants) for each in by_seed.values()]
-        apart = [second - first for first, second in pairs]
+        apart = [second - first for first, second in pairs if np.isfinite(second - first)]
         middle, spread = mean_and_spread(apart)
         rows.append(
             {
                 "network": network,
                 "measure": measure,
-                "seeds": int(np.isfinite(apart).sum()),
+                "seeds": len(apart),
                 "difference": middle,
                 "difference_std": spread,
             }

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from kidsclf.errors import ConfigError
 from kidsclf.experiments import published
+from kidsclf.experiments.external import QUASAR
 from kidsclf.experiments.quasars import stage_positions
 from kidsclf.experiments.scored import (
     OtherQuasars,
@@ -148,6 +149,8 @@ def _thresholds(context: Context, wish: Wish) -> Result:
 
 
 def _external(context: Context, wish: Wish) -> Result:
+    if wish.quasars is not None:
+        _require_quasars(context.config.train.classes)
     networks = scored_networks(context, wish.networks)
     other, notes = None, []
     if wish.quasars is not None:
@@ -174,6 +177,15 @@ def _external(context: Context, wish: Wish) -> Result:
     }
     lines = told_external(found.shares, found.agreement, unanswered(context, found.shares), notes)
     return Result(tables, figures, lines)
+
+
+def _require_quasars(classes: Sequence[str]) -> None:
+    if QUASAR not in classes:
+        raise ConfigError(
+            f"--quasars asks which sources of another catalogue are called {QUASAR}, but "
+            f"train.classes holds {', '.join(classes)} alone; leave --quasars out, or train a run "
+            f"with the class {QUASAR}"
+        )
 
 
 def _rows_figure(found: Trained) -> Drawn:

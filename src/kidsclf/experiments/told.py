@@ -116,7 +116,7 @@ def told_external(
                 head = f"{network}, {sample} ({name}, {meaning}): {some[0]['sources']:,} sources"
                 lines += [head, *map(_told_share, filter(_is_told, some))]
             if subset == CUT and name == GALAXY and some[0]["sources"]:
-                lines.append(_extragalactic(some))
+                lines.append(_extragalactic(some, values.galaxies_cut))
     for row in agreement.to_pylist():
         if row["class"] == QUASAR and row["threshold"] in (0.0, values.sure):
             lines.append(_told_agreement(row, values))
@@ -135,10 +135,11 @@ def _told_share(row: Mapping[str, Any]) -> str:
     return f"  {row['predicted_class']:<12} {row['count']:>9,} {share:>9} {bounds}{beside}"
 
 
-def _extragalactic(some: Sequence[Mapping[str, Any]]) -> str:
+def _extragalactic(some: Sequence[Mapping[str, Any]], beside: Mapping[str, float]) -> str:
     right = sum(row["count"] for row in some if row["predicted_class"] in (GALAXY, QUASAR))
     share = 100 * right / some[0]["sources"]
-    return f"  galaxy or quasar {right:>5,} {share:>7.2f} %   Feng 99.74 %"
+    feng = 100 * (beside[GALAXY] + beside[QUASAR])
+    return f"  galaxy or quasar {right:>5,} {share:>7.2f} %   Feng {feng:.2f} %"
 
 
 def _told_agreement(row: Mapping[str, Any], values: published.PublishedExternal) -> str:

@@ -34,12 +34,11 @@ from kidsclf.pipeline.context import (
     stage_summary,
 )
 from kidsclf.pipeline.mapping import Task
+from kidsclf.pipeline.plan import PROCESS_GIB, teaching_bytes
 from kidsclf.pipeline.train import network_reads, require_matched, sample_fingerprint
 from kidsclf.store.receipts import fingerprint
 
 _GIB = 1024.0**3
-_PROCESS_GIB = 0.9
-"""A worker with TensorFlow and a network that is being trained."""
 _CODE = tuple(f"experiments/{name}.py" for name in ("fitting", "rows", "variants"))
 """What of this package decides the answers."""
 _SEVERAL = 2
@@ -235,13 +234,21 @@ def require_labels(context: Context) -> None:
 
 
 def memory_gib(context: Context, asked: Sequence[Asked]) -> float:
-    """Estimate what one task needs, GiB: it holds the whole labelled sample."""
+    """Estimate what one task needs, GiB: the whole labelled sample, and a network that learns."""
     sample = context.config.train.sample
     rows = int(stage_summary(context, "match").facts["matched"][sample])
-    reads = [network_reads(context, name) for name in {row.network for row in asked}]
-    pixels = max((len(each.image_bands) * each.size_px**2 for each in reads), default=0)
-    row_bytes = 4.0 * pixels + 16.0 * (2 * len(context.bands) + 4)
-    return _PROCESS_GIB + _COPIES * rows * row_bytes / _GIB
+    names = {row.network for row in asked}
+    return (
+        PROCESS_GIB + max((_task_bytes(context, name, rows) for name in names), default=0.0) / _GIB
+    )
+
+
+def _task_bytes(context: Context, network: str, rows: int) -> float:
+    read = network_reads(context, network)
+    stamp = 4.0 * read.size_px**2
+    source = len(read.image_bands) * stamp + 16.0 * (2 * len(context.bands) + 4)
+    taught = teaching_bytes(network_entry(network), context.config, stamp)
+    return taught + _COPIES * rows * source
 
 
 def check_memory(context: Context, asked: Sequence[Asked]) -> None:
@@ -257,7 +264,7 @@ def check_memory(context: Context, asked: Sequence[Asked]) -> None:
         raise PlanError(
             f"each task of an experiment holds the labelled sample and needs about {need:.1f} GiB, "
             f"but a worker has {limit:.1f} GiB; raise cluster.memory_gib_per_worker, or name "
-            f"networks without images"
+            f"networks of fewer images with --networks"
         )
 
 

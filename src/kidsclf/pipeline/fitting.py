@@ -136,7 +136,7 @@ def train_network(work: WorkDirectory, config: Config, lesson: Lesson) -> Made:
     checkpoint = CheckpointFile.of(work, lesson.task, lesson.made_from)
     shown = replace(lesson.description, bands=lesson.bands)
     with packed_sample(
-        work, settings.sample, shown, lesson.left_out, _scratch(work, config)
+        work, settings.sample, shown, lesson.left_out, scratch_folder(work, config)
     ) as sample:
         split = splits(sample.names, settings, lesson.fold)
         parts = {which: sample.only(np.flatnonzero(split == which)) for which in SPLITS}
@@ -149,7 +149,7 @@ def train_network(work: WorkDirectory, config: Config, lesson: Lesson) -> Made:
     return Made(len(train) + len(validation), (path,), {"scores": dict(fitted.scores)})
 
 
-def _scratch(work: WorkDirectory, config: Config) -> Path | None:
+def scratch_folder(work: WorkDirectory, config: Config) -> Path | None:
     """Give the folder of the workers' own files; None is the system's for temporary ones."""
     if is_local(work.scratch):
         return work.scratch

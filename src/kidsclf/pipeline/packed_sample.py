@@ -99,10 +99,14 @@ class LabelledSample:
 
 
 def read_labelled(
-    work: WorkDirectory, sample: str, description: InputDescription, left_out: frozenset[str]
+    work: WorkDirectory,
+    sample: str,
+    description: InputDescription,
+    left_out: frozenset[str],
+    scratch: Path | None,
 ) -> LabelledSample:
     """Bring a whole labelled sample into memory, as ``packed_sample`` packs it."""
-    with packed_sample(work, sample, description, left_out, None) as packed:
+    with packed_sample(work, sample, description, left_out, scratch) as packed:
         return LabelledSample(packed.names, packed.take(np.arange(len(packed))))
 
 

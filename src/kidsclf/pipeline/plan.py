@@ -28,7 +28,7 @@ from kidsclf.store.tables import write_table
 from kidsclf.surveys.column_map import ColumnMap
 
 _GIB = 1024.0**3
-_PROCESS_GIB = 0.6
+PROCESS_GIB = 0.6
 """Measured: a worker with TensorFlow, pyarrow and astropy imported and nothing to do."""
 _SMALLER = {
     "ingest": "ingest.chunk_rows",
@@ -106,16 +106,17 @@ def memory_gib(config: Config, bands: int) -> dict[str, float]:
     pixels = float(_stamp_size(config)) ** 2 if config.has_images else 0.0
     stored = pixels * (2 if config.cutouts.encoding == "int16" else 4)
     partition = config.ingest.max_rows * row
+    taught = config.train.pretrained is None
     needs = {
         "ingest": 3 * config.ingest.chunk_rows * row,
         "cutouts": config.ingest.max_rows * stored + _CUTTING_GIB * _GIB * (stored > 0),
         "features": _features_bytes(config) if config.has_features else 0.0,
         "match": 3 * partition,
-        "train": partition + _largest(_teaching_bytes, config, 4.0 * pixels),
+        "train": partition + taught * _largest(teaching_bytes, config, 4.0 * pixels),
         "infer": partition + _largest(_answering_bytes, config, 4.0 * pixels),
         "reduce": 3 * partition,
     }
-    return {stage: _PROCESS_GIB + need / _GIB for stage, need in needs.items()}
+    return {stage: PROCESS_GIB + need / _GIB for stage, need in needs.items()}
 
 
 def _largest(
@@ -126,13 +127,11 @@ def _largest(
     return max((estimate(entry, config, stamp) for entry in entries), default=0.0)
 
 
-def _teaching_bytes(entry: NetworkEntry, config: Config, stamp: float) -> float:
-    """Estimate a network that learns, the maps of a batch, and blocks of stamps.
+def teaching_bytes(entry: NetworkEntry, config: Config, stamp: float) -> float:
+    """Estimate a network that learns, the maps of a batch, and blocks of stamps of so many bytes.
 
     What the sample takes beside its stamps is not known before it is matched: 0.2 kB a source.
     """
-    if config.train.pretrained is not None:
-        return 0.0
     if not entry.images:
         return _NETWORK_GIB * _GIB * (entry.family == "keras")
     bands = _bands_of(entry, config)
