@@ -20,7 +20,6 @@ from kidsclf.places import place
 from kidsclf.reduce import Context, ScoredBlock, context_of, reductions_for
 from kidsclf.reduce.context import magnitude_slots
 from kidsclf.reduce.law import State, merge_all
-from kidsclf.schema import Scores
 from kidsclf.store.catalogue import HatsCatalogue
 from kidsclf.store.layout import WorkDirectory
 
@@ -72,7 +71,7 @@ def checked(network: str, survey: Path, run: Path) -> pd.DataFrame:
         known = truth.loc[block.name]
         natural = ~known.labelled.to_numpy()
         states += [
-            reduction.local(_natural(block, natural)),
+            reduction.local(natural_sky(block, natural)),
             reduction.local(_judging(block, asked)),
         ]
         slots = magnitude_slots(block.reference_magnitude, asked)
@@ -89,26 +88,9 @@ def checked(network: str, survey: Path, run: Path) -> pd.DataFrame:
     return table[["p_min", "r_low", "r_high", "labels", "count", "purity", *names, *sums]]
 
 
-def _natural(block: ScoredBlock, rows: np.ndarray) -> ScoredBlock:
+def natural_sky(block: ScoredBlock, rows: np.ndarray) -> ScoredBlock:
     """Keep some rows, and no labels."""
-    s = block.scores
-    return replace(
-        block,
-        name=block.name[rows],
-        ra=block.ra[rows],
-        dec=block.dec[rows],
-        index29=block.index29[rows],
-        magnitudes=block.magnitudes[rows],
-        reference_magnitude=block.reference_magnitude[rows],
-        scores=Scores(
-            s.probabilities[rows], s.codes[rows], s.p_max[rows], s.entropy[rows], s.classes
-        ),
-        calibrated=block.calibrated[rows],
-        sets=block.sets[rows],
-        flags=block.flags[rows],
-        labels={},
-        shapes={},
-    )
+    return replace(block.take(rows), labels={}, shapes={})
 
 
 def _judging(block: ScoredBlock, asked: Context) -> ScoredBlock:

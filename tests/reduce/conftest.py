@@ -82,30 +82,7 @@ def make_survey(seed: int, rows: int, folds: int = 0) -> ScoredBlock:
 
 
 def take(block: ScoredBlock, rows, partition: Partition) -> ScoredBlock:
-    s = block.scores
-    return replace(
-        block,
-        partition=partition,
-        name=block.name[rows],
-        ra=block.ra[rows],
-        dec=block.dec[rows],
-        index29=block.index29[rows],
-        magnitudes=block.magnitudes[rows],
-        reference_magnitude=block.reference_magnitude[rows],
-        scores=Scores(
-            s.probabilities[rows], s.codes[rows], s.p_max[rows], s.entropy[rows], s.classes
-        ),
-        calibrated=block.calibrated[rows],
-        sets=block.sets[rows],
-        training_distance=block.training_distance[rows],
-        novelty=block.novelty[rows],
-        flags=block.flags[rows],
-        labels={
-            name: SampleLabels(label.codes[rows], label.split[rows], label.fold[rows])
-            for name, label in block.labels.items()
-        },
-        shapes={name: values[rows] for name, values in block.shapes.items()},
-    )
+    return replace(block.take(rows), partition=partition)
 
 
 def split_survey(block: ScoredBlock, max_rows: int) -> list[ScoredBlock]:

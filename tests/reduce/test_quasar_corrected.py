@@ -4,70 +4,35 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tools.check_unfolding import CHANCES, SKY, TWICE_AS_COMMON, coverage, simulated
 
 from kidsclf.reduce import merge_all, reductions_for
 from kidsclf.reduce.block import SampleLabels
-from kidsclf.reduce.corrected import CUTS, QUOTED_CUT, quoted
-from kidsclf.reduce.unfolding import WRONG_LABELS, Doubts, Selection, unfold
+from kidsclf.reduce.corrected import CUTS, QUOTED_CUT, UNSOLVED, quoted
+from kidsclf.reduce.unfolding import Doubts, unfold
 from kidsclf.schema import Scores
 
 CLASSES = ("STAR", "QSO", "GALAXY")
-SKY = np.array([1500, 240, 6000])
-LABELLED = np.array([100, 190, 400])
-"""Quasars are 3 % of the sky and 28 % of the labels."""
-CHANCES = np.array([[0.97, 0.004, 0.02], [0.02, 0.8, 0.1], [0.01, 0.005, 0.98]])
-"""Selected as each class, by true class; the rest as nothing."""
-
 DOUBTS = Doubts.drawn(np.random.default_rng(0))
 
 
-def drawn(seed, sky=CHANCES, labels=CHANCES, wrong=WRONG_LABELS / 2):
-    rng = np.random.default_rng(seed)
-
-    def counts(numbers, chances):
-        rest = 1.0 - chances.sum(axis=1, keepdims=True)
-        return rng.multinomial(numbers, np.concatenate([chances, rest], axis=1))[:, :3]
-
-    true = rng.poisson(SKY)
-    matrix, mistaken = (
-        counts(LABELLED, labels),
-        rng.binomial(LABELLED[1], [wrong / 2, 0, wrong / 2]),
-    )
-    moved = counts(mistaken, np.tile(labels[1], (3, 1)))
-    labelled = LABELLED + mistaken - [0, mistaken.sum(), 0]
-    matrix += moved
-    matrix[1] -= moved.sum(axis=0)
-    return Selection(1, counts(true, sky).sum(axis=0), labelled, matrix)
-
-
-def coverage_of(selections, share=0.68):
-    """Say how often the central part of the draws holds the number that the sky was drawn from."""
-    held = 0
-    for seed, selection in enumerate(selections):
-        draws = unfold(selection, DOUBTS, np.random.default_rng(seed)).number_draws
-        low, high = np.percentile(draws, [50 - 50 * share, 50 + 50 * share])
-        held += low <= SKY[1] <= high
-    return held / len(selections)
-
-
 def test_bounds_hold_the_truth_as_often_as_they_say():
-    selections = [drawn(seed) for seed in range(200)]
+    selections = [simulated(seed) for seed in range(200)]
     # 200 skies: one standard deviation is 3.3 %. The factor of contaminants that are in truth as
     # common as the labels say makes the bounds somewhat too wide.
-    assert 0.66 < coverage_of(selections) < 0.9
-    assert coverage_of(selections, 0.95) > 0.93
+    assert 0.66 < coverage(selections) < 0.9
+    assert coverage(selections, 0.95) > 0.93
     numbers = [unfold(each, DOUBTS, np.random.default_rng(1)).number for each in selections]
     assert np.mean(numbers) == pytest.approx(SKY[1], rel=0.05)
 
 
 def test_contaminants_twice_as_common_as_the_labels_say_are_within_the_bounds():
-    galaxies = CHANCES.copy()
-    galaxies[2] = [0.01, 0.01, 0.975]
-    assert coverage_of([drawn(seed, sky=galaxies) for seed in range(200)], 0.95) > 0.85
+    selections = [simulated(seed, sky=TWICE_AS_COMMON) for seed in range(200)]
+    assert coverage(selections, 0.95) > 0.85
 
 
 def test_the_purity_is_that_of_the_sky_and_not_of_the_labelled_mix():
-    selections = [drawn(seed) for seed in range(40)]
+    selections = [simulated(seed) for seed in range(40)]
     found = [unfold(each, DOUBTS, np.random.default_rng(1)) for each in selections]
     of_labels = [each.matrix[1, 1] / each.matrix[:, 1].sum() for each in selections]
     true = SKY[1] * CHANCES[1, 1] / (SKY @ CHANCES[:, 1])
@@ -77,12 +42,16 @@ def test_the_purity_is_that_of_the_sky_and_not_of_the_labelled_mix():
 
 
 def test_few_labels_give_no_number():
-    selection = drawn(1)
+    selection = simulated(1)
     few = replace(selection, labelled=np.array([100, 19, 400]))
     assert few.why_not(CLASSES) == "fewer than 20 labelled QSO in the bin"
     few = replace(selection, labelled=np.array([100, 190, 30]))
     assert "too few labelled GALAXY" in few.why_not(CLASSES)
     assert selection.why_not(CLASSES) == ""
+    matrix = selection.matrix.copy()
+    matrix[1, 1] = 0
+    missed = replace(selection, matrix=matrix)
+    assert missed.why_not(CLASSES) == "no labelled QSO in the bin is selected"
 
 
 def known_sky(survey, rows=30_000):
@@ -149,6 +118,50 @@ def test_bins_without_labels_get_no_number_and_end_the_sum(survey, context):
         numbers = [row["estimate"], row["per_sq_deg_low"], row["cumulative_per_sq_deg"]]
         assert np.isnan(numbers).all() == (row["r_high"] == 22.0)
         assert bool(row["why"]) == (row["r_high"] == 22.0)
+
+
+NUMBERS = ("purity", "completeness", "estimate", "per_sq_deg")
+
+
+def numbers_of(row, *names):
+    return [row[name + bound] for name in names for bound in ("", "_low", "_high")]
+
+
+def test_a_cut_that_no_labelled_quasar_passes_gives_no_number(survey, context):
+    block, truth = known_sky(survey)
+    r = block.reference_magnitude
+    calibrated = block.calibrated.copy()
+    calibrated[(r <= 19.0) & (truth == 1) & (block.labels["sdss"].codes == 1), 1] = 0.94
+    reduction = reduction_of(context)
+    found = reduction.finish(reduction.local(replace(block, calibrated=calibrated)), context)
+    for row in found.to_pylist():
+        missed = row["p_min"] == 0.95 and row["r_high"] == 19.0
+        assert row["why"] == ("no labelled QSO in the bin is selected" if missed else "")
+        assert np.isnan(numbers_of(row, *NUMBERS)).all() == missed
+        # Fainter sums hold what the bin counts, as those of any bin before the first corrected.
+        assert np.isnan(numbers_of(row, "cumulative_per_sq_deg")).all() == missed
+
+
+def test_classes_that_labels_do_not_tell_apart_give_no_number(survey, context):
+    block, _ = known_sky(survey)
+    codes = block.scores.codes
+    star_for_none = (block.labels["sdss"].codes >= 0) & (codes == 0)
+    scores = replace(block.scores, codes=np.where(star_for_none, 2, codes))
+    reduction = reduction_of(context)
+    rows = reduction.finish(reduction.local(replace(block, scores=scores)), context).to_pylist()
+    assert {row["why"] for row in rows} == {UNSOLVED}
+    for row in rows:
+        assert np.isnan(numbers_of(row, *NUMBERS, "cumulative_per_sq_deg")).all()
+
+
+def test_without_an_area_there_are_numbers_and_no_densities(survey, context):
+    block, _ = known_sky(survey)
+    reduction = reduction_of(context)
+    block = replace(block, index29=np.zeros(len(block), np.int64))
+    for row in reduction.finish(reduction.local(block), context).to_pylist():
+        assert row["labels"] > 20
+        assert np.isfinite(numbers_of(row, "purity", "completeness", "estimate")).all()
+        assert np.isnan(numbers_of(row, "per_sq_deg", "cumulative_per_sq_deg")).all()
 
 
 def test_held_out_rows_tell_of_the_network_and_count_nothing(survey, context):

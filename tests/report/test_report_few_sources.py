@@ -53,6 +53,8 @@ def few_sources(rows: int, step_mag: float) -> ScoredBlock:
         ),
         calibrated=probabilities,
         sets=probabilities > np.float32(0.5),
+        training_distance=np.zeros(rows, np.float32),
+        novelty=np.zeros(rows, np.float32),
         flags=np.zeros(rows, np.int32),
         labels={"sdss": labels},
     )

@@ -6,13 +6,20 @@ import pyarrow.compute as pc
 import pytest
 from matplotlib.colors import to_hex
 
+from kidsclf.reduce.corrected import CUTS, QUOTED_CUT
+from kidsclf.reduce.published import FENG
 from kidsclf.report.figures.accuracy import draw_confusion, draw_networks, draw_thresholds
 from kidsclf.report.figures.calibration import draw_error_bins, draw_reliability
 from kidsclf.report.figures.colours import draw_colour_colour
 from kidsclf.report.figures.counts import draw_counts
 from kidsclf.report.figures.morphology import draw_gini_m20, draw_size_magnitude
 from kidsclf.report.figures.novelty import draw_novelty
-from kidsclf.report.figures.quasars import QuasarTables, draw_quasar_counts
+from kidsclf.report.figures.quasars import (
+    CORRECTED_AT,
+    PUBLISHED_MARKERS,
+    QuasarTables,
+    draw_quasar_counts,
+)
 from kidsclf.report.figures.run import draw_cut_flow, draw_stages
 from kidsclf.report.figures.sky import draw_sky, split_fields
 from kidsclf.report.figures.stamps import asinh_stretch, draw_source
@@ -180,6 +187,36 @@ def test_without_an_area_only_the_published_quasars_are_drawn(tables):
     shown = [y for line in brighter.lines for y in line.get_ydata()]
     assert shown == list(dict.fromkeys(tables.quasar_published["printed_per_sq_deg"].to_pylist()))
     assert inline_svg(figure, "q").startswith("<svg")
+
+
+def emptied(table):
+    """The table with NaN for every density."""
+    for name in table.column_names:
+        if (
+            any(part in name for part in ("per_sq_deg", "median", "low", "high"))
+            and name[:2] != "r_"
+        ):
+            nothing = pa.array([np.nan] * table.num_rows)
+            table = table.set_column(table.column_names.index(name), name, nothing)
+    return table
+
+
+def test_the_legend_of_quasars_names_what_is_drawn(tables):
+    own = {
+        name: select(getattr(tables, f"quasar_{name}"), {"network": "mnn"})
+        for name in ("fields", "corrected")
+    }
+    ours = {"68% of fields", "sdss spectra", "corrected by labels"}
+    for shown, expected in ((own, ours), ({n: emptied(t) for n, t in own.items()}, set())):
+        _, figure = quasar_figure(tables, **shown)
+        (legend,) = figure.legends
+        assert {text.get_text() for text in legend.get_texts()} & ours == expected
+
+
+def test_the_report_draws_the_cut_and_the_numbers_that_the_reductions_give():
+    assert CORRECTED_AT == QUOTED_CUT
+    assert QUOTED_CUT in CUTS
+    assert set(PUBLISHED_MARKERS) == {each.source for each in FENG}
 
 
 def test_colours_keep_every_source_and_contour_the_labels(tables):

@@ -25,7 +25,7 @@ _FLAGS = {
     ScoreFlag.CUTOUT_MASKED: "the survey's mask is set near the centre of the image",
     ScoreFlag.CUTOUT_MISSING: "no image; networks of images give no class",
     ScoreFlag.CUTOUT_BAD_PIXEL: "pixels of the image without data were filled with 0",
-    ScoreFlag.MISSING_BAND: "at least one magnitude is missing",
+    ScoreFlag.MISSING_BAND: "at least one magnitude that the network reads is missing",
     ScoreFlag.TRAINED_ON: "in the training or validation sample of the network",
     ScoreFlag.UNCLASSIFIED: "the network gave no class",
     ScoreFlag.NOVEL: "photometry unlike that of the training sample: novelty is near 1",

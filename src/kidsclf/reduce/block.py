@@ -1,7 +1,7 @@
 """What a reduction is shown: the scored sources of one partition."""
 
-from collections.abc import Mapping, Sized
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -89,23 +89,50 @@ class ScoredBlock:
     shapes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        columns: list[Sized] = [
-            self.ra,
-            self.dec,
-            self.index29,
-            self.magnitudes,
-            self.reference_magnitude,
-        ]
-        columns += [self.scores.codes, self.scores.probabilities, self.flags]
-        columns += [self.calibrated, self.sets, *self.shapes.values()]
-        columns += [self.training_distance, self.novelty]
-        for label in self.labels.values():
-            columns += [label.codes, label.split, label.fold]
-        if {len(column) for column in columns} != {len(self.name)}:
+        if {len(column) for column in _columns(self)} != {len(self.name)}:
             raise ValueError(f"partition {self.partition.label}: columns of different lengths")
 
     def __len__(self) -> int:
         return len(self.name)
+
+    def take(self, rows: NDArray[Any]) -> "ScoredBlock":
+        """Cut every column to some sources, in the order given.
+
+        Parameters
+        ----------
+        rows : bool array (n,), or int64 array (m,) of indices
+
+        Returns
+        -------
+        ScoredBlock
+            Of the same partition.
+        """
+        taken: ScoredBlock = _cut(self, rows)
+        return taken
+
+
+def _columns(value: Any) -> Iterator[NDArray[Any]]:
+    """Give every array of a block, and of what it holds."""
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _columns(part)
+    elif isinstance(value, ScoredBlock | Scores | SampleLabels):
+        for each in fields(value):
+            yield from _columns(getattr(value, each.name))
+
+
+def _cut(value: Any, rows: NDArray[Any]) -> Any:
+    """Cut every array of a block, and of what it holds; what is no array is kept."""
+    if isinstance(value, np.ndarray):
+        return value[rows]
+    if isinstance(value, Mapping):
+        return {name: _cut(part, rows) for name, part in value.items()}
+    if isinstance(value, ScoredBlock | Scores | SampleLabels):
+        parts = {each.name: getattr(value, each.name) for each in fields(value)}
+        return replace(value, **{name: _cut(part, rows) for name, part in parts.items()})
+    return value
 
 
 def check_classes(block: ScoredBlock, context: Context) -> None:

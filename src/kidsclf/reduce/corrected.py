@@ -28,6 +28,9 @@ was chosen before it was tried on skies whose truth is known."""
 LOW, HIGH = 16.0, 84.0
 """Percentiles of the draws that are the bounds: one standard deviation."""
 
+UNSOLVED = "labels do not tell the classes of the bin apart"
+"""Why a bin whose equations have no single solution has no number."""
+
 _BOUNDED = ("purity", "completeness", "estimate", "per_sq_deg", "cumulative_per_sq_deg")
 
 SCHEMA = pa.schema(
@@ -151,10 +154,14 @@ def _bin(sky: Counts, labels: Counts, step: int, slot: int, context: Context) ->
     matrix[:, quasar] = labels[:, first:-1].sum(axis=1) + (0 if step else labels[:, quasar])
     selection = Selection(quasar, selected, labels.sum(axis=1), matrix)
     why = selection.why_not(context.classes)
+    if why:
+        return _Bin(selection, None, why)
     # The same draws in every run: a table must not change when nothing else does.
     doubts = Doubts.drawn(np.random.default_rng(0))
-    answer = None if why else unfold(selection, doubts, np.random.default_rng([step, slot]))
-    return _Bin(selection, answer, why)
+    answer = unfold(selection, doubts, np.random.default_rng([step, slot]))
+    if not math.isfinite(answer.number):
+        return _Bin(selection, None, UNSOLVED)
+    return _Bin(selection, answer, "")
 
 
 def _cumulative(bins: list[_Bin]) -> list[tuple[float, Floats] | None]:
@@ -193,8 +200,10 @@ def _row(each: _Bin, brighter: tuple[float, Floats] | None, area: float) -> dict
     if brighter is not None:
         values["cumulative_per_sq_deg"] = (brighter[0] / area, brighter[1] / area)
     for name in _BOUNDED:
-        value, draws = values.get(name, (math.nan, np.full(1, math.nan)))
-        low, high = np.nanpercentile(draws, [LOW, HIGH]) if name in values else (math.nan,) * 2
+        value, draws = values.get(name, (math.nan, np.empty(0)))
+        # Without an area neither a density nor any of its draws is a number.
+        known = math.isfinite(value)
+        low, high = np.nanpercentile(draws, [LOW, HIGH]) if known else (math.nan,) * 2
         row |= {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
     return row
 

@@ -69,6 +69,8 @@ class Selection:
         name = classes[self.target]
         if self.labelled[self.target] < FEWEST_LABELS:
             return f"fewer than {FEWEST_LABELS} labelled {name} in the bin"
+        if self.matrix[self.target, self.target] == 0:
+            return f"no labelled {name} in the bin is selected"
         most = MOST_PER_LABEL * self.selected[self.target]
         for code, other in enumerate(classes):
             if code != self.target and self.selected[code] > most * self.labelled[code]:
@@ -83,7 +85,8 @@ class Unfolded:
     Attributes
     ----------
     number, completeness, purity : float
-        Purity is that of the catalogue's selection, not of the labelled one.
+        Purity is that of the catalogue's selection, not of the labelled one. The number is NaN
+        where the labels of two classes are selected alike, or those of one not at all.
     number_draws, completeness_draws, purity_draws : float64 arrays (DRAWS,)
         Of their joint distribution.
     """

@@ -25,12 +25,14 @@ from kidsclf.report.tables import distinct, numbers, select
 CORRECTED_AT = 0.9
 """Probability of the selection whose corrected number is drawn: fixed before it was tried."""
 
-_PUBLISHED_MARKERS = {
+PUBLISHED_MARKERS = {
     "SDSS Stripe 82": "o",
     "Feng, KiDS DR5": "D",
     "QLF of Palanque-Delabrouille 2016": "v",
     "QLF of Liu 2022": "^",
 }
+"""Of each ``source`` of ``quasar_published``."""
+
 _LOWEST = 0.03
 """Part of a value at which a bar that reaches 0 ends, as the axis is logarithmic."""
 
@@ -88,12 +90,15 @@ def _legend(tables: QuasarTables) -> list[Any]:
         Line2D([], [], color=MUTED, linestyle="--", label="sum of probabilities"),
     ]
     if tables.fields is not None:
-        said.append(Patch(color=QUASAR_VERMILLION, alpha=0.18, lw=0, label="68% of fields"))
+        if _some(select(tables.fields, {"source": "catalogue"}), "high"):
+            said.append(Patch(color=QUASAR_VERMILLION, alpha=0.18, lw=0, label="68% of fields"))
         said += [
             Line2D([], [], color=PURPLE, linestyle="", marker="P", ms=6, label=f"{name} spectra")
             for name in _samples(tables.fields)
+            if _some(select(tables.fields, {"source": name}), "median")
         ]
-    if tables.corrected is not None:
+    drawn = None if tables.corrected is None else select(tables.corrected, {"p_min": CORRECTED_AT})
+    if drawn is not None and _some(drawn, "per_sq_deg_high"):
         label = "corrected by labels"
         said.append(Line2D([], [], color=ACCENT, linestyle="", marker="o", ms=6, label=label))
     if tables.models is not None:
@@ -101,9 +106,14 @@ def _legend(tables: QuasarTables) -> list[Any]:
     if tables.published is not None:
         said += [
             Line2D([], [], color=INK, linestyle="", marker=marker, mfc="none", label=source)
-            for source, marker in _PUBLISHED_MARKERS.items()
+            for source, marker in PUBLISHED_MARKERS.items()
         ]
     return said
+
+
+def _some(rows: pa.Table, column: str) -> bool:
+    """Say whether anything of a column is drawn, in bins or brighter than a limit."""
+    return any((numbers(rows, f"{prefix}{column}") > 0).any() for prefix in ("", "cumulative_"))
 
 
 def _samples(fields: pa.Table) -> list[str]:
@@ -184,5 +194,5 @@ def _published(axes: Axes, published: pa.Table | None) -> None:
     known = dict.fromkeys(tuple(row[name] for name in names) for row in published.to_pylist())
     for k, (limit, density, source) in enumerate(known):
         # Set a little apart sideways, or marks at the same limit would hide one another.
-        place, marker = limit + 0.06 * (k % 3 - 1), _PUBLISHED_MARKERS[source]
+        place, marker = limit + 0.06 * (k % 3 - 1), PUBLISHED_MARKERS[source]
         axes.plot(place, density, color=INK, linestyle="", marker=marker, mfc="none", ms=6)
