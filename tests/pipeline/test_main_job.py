@@ -34,7 +34,7 @@ def test_the_fits_table_has_the_promised_columns(finished_run):
     assert table.colnames == [
         *("Name", "RA", "DEC", "r", "class", "p_max", "p_star", "p_qso", "p_galaxy", "entropy"),
         *("p_star_calibrated", "p_qso_calibrated", "p_galaxy_calibrated", "prediction_set"),
-        "flags",
+        *("training_distance", "novelty", "flags"),
     ]
     probabilities = np.stack([table[f"p_{each}"] for each in ("star", "qso", "galaxy")], axis=1)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)

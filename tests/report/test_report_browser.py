@@ -130,7 +130,7 @@ def test_a_phone_shows_the_narrow_drawings_and_does_not_scroll_sideways(chromium
         chromium, tmp_path, "--virtual-time-budget=8000", "--dump-dom", f"{address}/phone.html"
     )
     found = json.loads(dom.split('id="found">')[1].split("</p>")[0])
-    assert found == {"width": 390, "narrow": True, "wide": False, "small": 0, "sections": 14}
+    assert found == {"width": 390, "narrow": True, "wide": False, "small": 0, "sections": 15}
 
 
 @pytest.mark.parametrize(
