@@ -3,10 +3,11 @@
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
-from distributed import Client
+from distributed import Client, as_completed
 from processes import STAGES, AtStageOrLater, AtStages, finished_files, kill, until, whole
 
 from kidsclf.pipeline.status import status_of
@@ -146,10 +147,12 @@ def test_workers_told_to_go_finish_their_tasks(told, cluster, tmp_path):
     """Slurm says SIGTERM to all processes of a job, and kills them 30 s later."""
     notes = tmp_path / "notes"
     leaving = cluster.add_worker(2 if told == "nanny of two" else 1)
-    with Client(cluster.address) as client:
+    with ThreadPoolExecutor(1) as pool, Client(cluster.address) as client:
         workers = 4 if told == "nanny of two" else 3
         client.wait_for_workers(workers, timeout=120)
-        futures = client.map(noting(notes, 1.5), range(workers + 1))
+        # As the engine does: what is done is fetched at once, and no worker has to keep it.
+        done = as_completed(client.map(noting(notes, 1.5), range(workers + 1)), with_results=True)
+        fetching = pool.submit(lambda: [result for _, result in done])
         until(lambda: notes.exists() and notes.read_text().count("begun") >= workers)
         children = psutil.Process(leaving.pid).children()
         theirs = [child for child in children if "spawn_main" in str(child.cmdline())]
@@ -157,7 +160,7 @@ def test_workers_told_to_go_finish_their_tasks(told, cluster, tmp_path):
         for process in {"worker": theirs, "both": [leaving, *theirs]}.get(told, [leaving]):
             process.send_signal(signal.SIGTERM)
         assert leaving.wait(timeout=30) == 0
-        assert sorted(client.gather(futures)) == list(range(workers + 1))
+        assert sorted(fetching.result(timeout=60)) == list(range(workers + 1))
         suspected = client.run_on_scheduler(
             lambda dask_scheduler: dask_scheduler.task_prefixes["note"].suspicious
         )
