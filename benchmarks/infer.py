@@ -41,7 +41,7 @@ from kidsclf.models.backend import prepare_backend
 from kidsclf.models.description import InputDescription
 from kidsclf.models.files import load_network, save_network
 from kidsclf.models.table import network_entry
-from kidsclf.pipeline.fitting import BRIGHTEST, VALIDATION
+from kidsclf.pipeline.fitting import BRIGHTEST, NOVELTY, VALIDATION
 from kidsclf.pipeline.infer import ready, score_partition
 from kidsclf.pipeline.inputs import columns_read, open_sources
 from kidsclf.pipeline.mapping import Engine, Task
@@ -60,6 +60,7 @@ from kidsclf.store.catalogue import HatsCatalogue
 from kidsclf.store.cutouts import CutoutStore
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.tables import write_table
+from kidsclf.train.novelty import learn_novelty
 
 NETWORKS = ("mnn", "mlp", "xgboost")
 SIZES = {
@@ -335,6 +336,9 @@ def make_work(root: Path, name: str, rows: int) -> dict[str, Any]:
     said = random.dirichlet([1, 1, 1], 500).astype(np.float32)
     codes = said.argmax(axis=1)
     write_table(folder / VALIDATION, pa.table({"code": codes, "probabilities": list(said)}))
+    taught = random.normal(21, 1.2, (2, 500, len(BANDS))).astype(np.float32)
+    novelty = learn_novelty(taught[0], codes, taught[1], BANDS, seed=1)
+    write_table(folder / NOVELTY, novelty.as_table())
     made = {"rows": rows * len(PARTITIONS), "multiply_adds": card.multiply_adds}
     _trained.cache_clear()
     inputs = _in_memory(root, name)

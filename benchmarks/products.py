@@ -418,7 +418,10 @@ def _draw(sky: Sky, partition: Partition, rows: int) -> None:
     scores |= {"p_max": p_max, "entropy": entropy.astype(np.float32)}
     scores |= {f"p_{name.lower()}_calibrated": said[:, k] for k, name in enumerate(CLASSES)}
     sets = np.where(p_max < 0.6, "STAR+GALAXY", kinds.astype(str)).astype(object)
-    scores |= {"prediction_set": sets, "flags": rng.integers(0, 2, rows).astype(np.int32)}
+    scores |= {"prediction_set": sets}
+    novelty = rng.random(rows).astype(np.float32)
+    scores |= {"training_distance": 3 * novelty, "novelty": novelty}
+    scores |= {"flags": rng.integers(0, 2, rows).astype(np.int32)}
     HatsCatalogue(sky.work.scores(NETWORK)).write(partition, pa.table(source | scores))
     labelled = slice(0, rows, LABELLED)
     sample = {name: pa.array(values)[labelled] for name, values in source.items()}
