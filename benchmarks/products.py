@@ -37,6 +37,7 @@ from kidsclf.config_file import build_config
 from kidsclf.models.description import InputDescription
 from kidsclf.models.files import CARD, FORMAT, Card
 from kidsclf.pipeline.context import Context, ingest_settings
+from kidsclf.pipeline.fitting import VALIDATION
 from kidsclf.pipeline.product_files import write_catalogue
 from kidsclf.pipeline.products import joining_tasks
 from kidsclf.pipeline.reduce import questions_of, reduce_partition
@@ -390,6 +391,9 @@ def _drawn(sky: Sky, workers: ProcessPoolExecutor) -> Sky:
     )
     record = {"format": FORMAT, **asdict(card), "description": card.description.as_dict()}
     write_json(sky.work.model(NETWORK) / CARD, record)
+    said = np.random.default_rng(1).dirichlet(np.ones(len(CLASSES)), 500).astype(np.float32)
+    answers = pa.table({"code": said.argmax(axis=1), "probabilities": list(said)})
+    write_table(sky.work.model(NETWORK) / VALIDATION, answers)
     return sky
 
 
