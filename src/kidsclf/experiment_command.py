@@ -18,6 +18,7 @@ from kidsclf.pipeline.full_disk import write_failures
 from kidsclf.pipeline.mapping import Engine
 from kidsclf.pipeline.scratch import scratch_folders
 from kidsclf.places import place
+from kidsclf.store.failure import failure_kept
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.lock import locked
 from kidsclf.store.publish import remove_unfinished
@@ -77,9 +78,10 @@ def _work(options: argparse.Namespace) -> int:
         engine = Engine(client, work, watcher, config.run.on_bad_input)
         print(f"{engine.workers} workers ({config.cluster.kind}), dashboard {engine.dashboard}")
         context = Context(config, work, survey, samples, engine)
-        with _told_what_is_needed(asked):
+        kept = failure_kept(work.failure, f"experiment {asked.name}")
+        with kept, _told_what_is_needed(asked):
             result = asked.run(context, wish)
-        write_result(context, asked.name, result)
+            write_result(context, asked.name, result)
     for line in result.lines:
         print(line)
     print(f"beside it: {published.citation()}")

@@ -8,9 +8,8 @@ import tempfile
 import time
 import traceback
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import tomli_w
@@ -40,7 +39,7 @@ from kidsclf.pipeline.plan import (
 from kidsclf.pipeline.result_lines import result_lines
 from kidsclf.pipeline.scratch import scratch_folders
 from kidsclf.places import Place, files_below, impatient, is_local, place, remove_tree
-from kidsclf.store.failure import Failure, write_failure
+from kidsclf.store.failure import INTERRUPTED, failure_kept, one_sentence
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.lock import LEASE, locked
 from kidsclf.store.publish import remove_unfinished
@@ -49,9 +48,6 @@ from kidsclf.store.tables import write_text
 from kidsclf.surveys.column_map import ColumnMap
 from kidsclf.surveys.map_files import load_column_map
 
-_INTERRUPTED = 130
-_KILLED = 137
-_WITHOUT_A_WORD = "no word since: it was killed, its machine ended, or its disk took no more"
 _QUARANTINED = 7
 _COMMANDS: dict[str, Command] = {**COMMANDS, EXPERIMENT.name: EXPERIMENT}
 _FIRST_ANSWER_SECONDS = 10.0
@@ -103,11 +99,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return command.work(command.parser().parse_args(given[1:]))
         return _run(build_parser().parse_args(given))
     except KidsclfError as error:
-        print(f"kidsclf: {_sentence(error)}", file=sys.stderr)
+        print(f"kidsclf: {one_sentence(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("kidsclf: interrupted; the same command goes on from here", file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED
     except Exception:  # noqa: BLE001  # the outermost frame: a defect keeps its traceback
         traceback.print_exc()
         print("kidsclf: this is a defect of the program, please report it", file=sys.stderr)
@@ -147,7 +143,7 @@ def _run(options: argparse.Namespace) -> int:
         engine = Engine(client, work, watcher, config.run.on_bad_input)
         print(f"{engine.workers} workers ({config.cluster.kind}), dashboard {engine.dashboard}")
         print(f"map of the sky {sky_link(engine.dashboard)}", flush=True)
-        with _failure_kept(work):
+        with failure_kept(work.failure):
             run_stages(Context(config, work, survey, samples, engine), stages)
         remove_unfinished(work.root)
     for line in result_lines(work, time.monotonic() - started):
@@ -166,33 +162,6 @@ def _exit_code(work: WorkDirectory) -> int:
         file=sys.stderr,
     )
     return _QUARANTINED
-
-
-@contextmanager
-def _failure_kept(work: WorkDirectory) -> Iterator[None]:
-    """Leave a record of why a command ended early, for ``kidsclf status``."""
-    # Who is killed says nothing, so this is said before.
-    write_failure(work.failure, Failure(_now(), _KILLED, _WITHOUT_A_WORD))
-    try:
-        yield
-    except BaseException as error:
-        code, reason = 1, f"{type(error).__name__}: {error}"
-        if isinstance(error, KidsclfError):
-            code, reason = error.exit_code, _sentence(error)
-        elif isinstance(error, KeyboardInterrupt):
-            code, reason = _INTERRUPTED, "interrupted"
-        with suppress(OSError, KidsclfError):  # what went wrong counts, not that it cannot be kept
-            write_failure(work.failure, Failure(_now(), code, reason))
-        raise
-    work.failure.unlink(missing_ok=True)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _sentence(error: KidsclfError) -> str:
-    return str(error) + "".join(f" ({note})" for note in getattr(error, "__notes__", []))
 
 
 def _check_overwriting(

@@ -1,5 +1,7 @@
 """From the answers of several trainings to mean and spread, and to lines of text."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score
@@ -12,6 +14,7 @@ from kidsclf.experiments.scores import (
     summarise_seeds,
 )
 from kidsclf.experiments.told import told_differences, told_rows
+from kidsclf.experiments.trained import less_the_first
 
 CLASSES = ("STAR", "QSO", "GALAXY")
 PUBLISHED = {"STAR": (0.9, 0.8, 0.85), "QSO": (0.7, 0.6, 0.65), "GALAXY": (0.5, 0.4, 0.45)}
@@ -92,9 +95,29 @@ def test_differences_are_taken_seed_by_seed() -> None:
         wrong = np.flatnonzero(better != each.codes)[0]
         better[wrong] = each.codes[wrong]
         answers.append(Judged("normalised", "xgboost", each.seed, 1000, each.codes, better))
-    found = differences(score_seeds(answers, lines, CLASSES), ("as-measured", "normalised"))
+    pair = (("as-measured", "xgboost"), ("normalised", "xgboost"))
+    found = differences(score_seeds(answers, lines, CLASSES), lines, [pair])
     accuracy = found.to_pylist()[0]
     assert accuracy["measure"] == "accuracy"
     assert accuracy["difference"] == pytest.approx(0.002)
     assert accuracy["difference_std"] == pytest.approx(0.0, abs=1e-12)
-    assert "+0.0020" in told_differences(found)[1]
+    assert np.isnan(accuracy["published"])
+    assert "+0.0020" in told_differences(found, "heading")[1]
+
+
+def test_networks_are_compared_with_the_first_that_answers_and_with_print() -> None:
+    """One seed less of the second network: only seeds of both count."""
+    mlp = [replace(judged(k, 0.7), network="mlp") for k in range(2)]
+    answers = [*(judged(k, 0.8) for k in range(3)), *mlp]
+    lines = [LINES[0], LINES[1], Line("all", "mlp", "mlp", {"QSO": (0.0, 0.0, 0.6)})]
+    seeds = score_seeds(answers, lines, CLASSES)
+    pairs = less_the_first([("all", "xgboost"), ("all", "mlp")])
+    rows = {row["measure"]: row for row in differences(seeds, lines, pairs).to_pylist()}
+    accuracy = [np.mean(each.codes == each.predicted) for each in answers]
+    wanted = [accuracy[3] - accuracy[0], accuracy[4] - accuracy[1]]
+    assert rows["accuracy"]["seeds"] == 2
+    assert rows["accuracy"]["difference"] == pytest.approx(np.mean(wanted))
+    assert rows["accuracy"]["difference_std"] == pytest.approx(np.std(wanted, ddof=1))
+    assert rows["accuracy"]["less_network"] == "xgboost"
+    assert rows["F1 QSO"]["published"] == pytest.approx(0.6 - 0.65)
+    assert np.isnan(rows["F1 STAR"]["published"])

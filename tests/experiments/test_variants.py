@@ -127,7 +127,7 @@ def test_rows_of_several_image_bands_are_not_answered_with_one() -> None:
 
 
 @pytest.mark.parametrize("network", ["mnn_all_stamps", "mnn", "mlp", "xgboost"])
-def test_a_task_needs_what_a_training_of_the_run_needs_and_its_sample(tmp_path, network) -> None:
+def test_a_task_needs_what_a_training_of_the_run_does_and_photometry(tmp_path, network) -> None:
     config = Config(
         survey=SurveySettings(preset="kids_dr4", tiles=("?.fits",)),
         cutouts=CutoutSettings(bands=tuple("ugri")),
@@ -144,8 +144,7 @@ def test_a_task_needs_what_a_training_of_the_run_needs_and_its_sample(tmp_path, 
     partition = config.ingest.max_rows * (16.0 * (2 * len(survey.bands) + 4) + 64.0)
     of_run = plan.memory_gib(config, len(survey.bands))["train"] - partition / 1024**3
     assert needs(0) == pytest.approx(of_run)
-    stamps = {"mnn_all_stamps": 4, "mnn": 1}.get(network, 0)
-    more = 3 * 100_000 * (4 * 41**2 * stamps + 16 * 22) / 1024**3
+    more = 3 * 100_000 * 16 * 22 / 1024**3
     assert needs(100_000) - needs(0) == pytest.approx(more)
 
 

@@ -1,10 +1,12 @@
 """A run with committees: members are tasks of their own, and what follows sees one network."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from kidsclf.config import Config, SurveySettings, TrainSettings
 from kidsclf.config_file import load_config
 from kidsclf.models.committee import agree
 from kidsclf.models.files import read_card
@@ -14,6 +16,7 @@ from kidsclf.pipeline.dry_run import foresee
 from kidsclf.pipeline.fitting import FINAL, PROBABILITIES, VALIDATION, model_folder
 from kidsclf.pipeline.inputs import as_lists, matrix
 from kidsclf.pipeline.status import status_of
+from kidsclf.pipeline.train import _remove_former_members
 from kidsclf.places import files_below
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.tables import read_table, write_table
@@ -54,6 +57,17 @@ def test_the_tasks_are_those_of_status_and_dry_run(small_survey, work):
     assert foreseen(small_survey, work, *more) == {"train members": 3, "train": 3}
     found = check_work_directory(WorkDirectory(work), 2)
     assert [fault for each in found for fault in each.faults] == []
+
+
+def test_members_that_a_smaller_committee_does_not_use_are_removed(tmp_path):
+    made, entry = WorkDirectory(tmp_path), "models/members"
+    for name in ("mlp-member-0", "mlp-member-1", "mlp-fold-1-member-0", "mnn-member-1"):
+        (tmp_path / entry / name).mkdir(parents=True)
+    train = TrainSettings(networks=("mlp",), committee=2)
+    config = Config(survey=SurveySettings(preset="kids_dr4"), train=train)
+    _remove_former_members(SimpleNamespace(config=config, work=made))
+    left = sorted(path.name for path in (tmp_path / entry).iterdir())
+    assert left == ["mlp-member-0", "mlp-member-1", "mnn-member-1"]
 
 
 def test_a_committee_is_one_network_to_what_follows(work):

@@ -7,8 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kidsclf.pipeline.check import check_work_directory
+from kidsclf.pipeline.status import status_of
 from kidsclf.run import main
 from kidsclf.schema import ScoreFlag
+from kidsclf.store.layout import WorkDirectory
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,10 @@ def test_table1_is_beside_the_papers_and_resumed_and_redone_with_other_settings(
         assert (work / f"experiments/table1/figure.{form}").stat().st_size > 5000
 
     written = (work / "experiments/table1/seeds.parquet").read_bytes()
+    kept = [part for part in check_work_directory(WorkDirectory(work), 1) if "table1" in part.part]
+    assert [(each.part, each.read, each.faults) for each in kept] == [
+        ("experiments/table1", "2 files", ())
+    ]
     _, again, err = ask("table1", *settings)
     assert "2 finished before" in err
     assert again.splitlines()[3:] == out.splitlines()[3:]
@@ -180,3 +187,6 @@ def test_it_refuses_a_folder_without_a_run_and_stages_that_are_not_finished(ask,
     code, _, err = ask("table1", "--networks", "xgboost", workdir=tmp_path / "half")
     assert code == 4
     assert "the stage 'match' must have finished first" in err
+    failure = status_of(WorkDirectory(tmp_path / "half")).failure
+    assert failure.exit_code == 4
+    assert failure.reason.startswith("experiment table1: the stage 'match' must have")

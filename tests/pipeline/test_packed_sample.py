@@ -94,6 +94,18 @@ def test_it_is_the_labelled_sources_in_sky_order(work, block, monkeypatch, tmp_p
         assert list(tmp_path.iterdir()) == []  # the file has no name that could stay behind
 
 
+def test_stamps_are_prepared_as_they_are_packed(work, tmp_path):
+    _, stamps, _ = sources()
+    rows = np.array([row for row in range(0, ROWS, 2) if row % 3 < 2])
+    nothing_left_out = frozenset()
+    with packed_sample(
+        work, "sdss", DESCRIPTION, nothing_left_out, tmp_path, images.span_unit
+    ) as sample:
+        taken = sample.take(np.arange(len(rows))).inputs.images
+    for place, band in enumerate(BANDS):
+        np.testing.assert_array_equal(taken[band], images.span_unit(stamps[place, rows]))
+
+
 def test_what_is_left_out_and_networks_without_images(work):
     left_out = frozenset({Partition(4, 4 * WHOLE.pixel).label})
     described = InputDescription(BANDS, (), 0, CLASSES)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from calibration import get_ece
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
@@ -115,6 +116,17 @@ def test_errors_are_those_of_scikit_learn_and_of_the_formula(lifted, context):
                 brier = metrics.brier_score_loss(true, p)
             expected = pytest.approx([ece, nll, brier], abs=2e-5)
             assert [row[f"{what}{ending}"] for what in ("ece", "nll", "brier")] == expected
+
+
+def test_expected_calibration_error_is_that_of_a_public_package(block, reduced, context):
+    """Of Kumar, Liang & Ma 2019: the confidence of what is said, and each class by itself."""
+    rows = [r for r in reduced["calibration"].to_pylist() if math.isnan(r["r_low"])]
+    for row in rows:
+        use = judged(block, row["sample"])
+        for kind, ending in (("raw", ""), ("calibrated", "_calibrated")):
+            p, true = said_and_true(block, use, row["sample"], row["class"], kind, context.classes)
+            theirs = get_ece(p.astype(np.float64), true.astype(int), num_bins=15)
+            assert row[f"ece{ending}"] == pytest.approx(theirs, abs=1e-6)
 
 
 def test_the_error_by_chance_is_that_of_right_probabilities(survey, context):

@@ -14,12 +14,12 @@ from kidsclf.infer.score import score
 from kidsclf.models.backend import prepare_backend
 from kidsclf.models.description import InputDescription
 from kidsclf.models.table import network_entry
-from kidsclf.pipeline.fitting import scratch_folder
+from kidsclf.pipeline.fitting import ANSWER_BATCH, scratch_folder
 from kidsclf.pipeline.inputs import as_lists, matrix
 from kidsclf.pipeline.mapping import Made
-from kidsclf.pipeline.packed_sample import LabelledSample, read_labelled
+from kidsclf.pipeline.packed_sample import PackedSample, packed_sample
 from kidsclf.places import Place
-from kidsclf.schema import Inputs, LabelledInputs
+from kidsclf.schema import Inputs
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.receipts import Receipt
 from kidsclf.store.tables import read_table, write_table
@@ -60,31 +60,31 @@ def fit_variant(
         prepare_backend(config.infer.backend, settings.threads)
     bands = dict.fromkeys([*description.bands, *([reference_band] if reference_band else [])])
     read = replace(description, bands=tuple(bands))
-    scratch = scratch_folder(work, config)
-    sample = read_labelled(work, settings.sample, read, left_out, scratch)
-    if variant.normalised:
-        sample = _normalised(sample)
-    labelled = sample.labelled
-    magnitude = _reference(labelled.inputs, reference_band)
-    split = split_for(sample.names, settings, number)
-    rows = choose_rows(split, magnitude, variant, draw_seed)
-    reason = why_not(rows, labelled.codes, labelled.classes, variant)
-    if reason:
-        nobody = rows.test[:0]
-        nothing = np.empty((0, len(labelled.classes)), np.float32)
-        write_table(path, _answers(sample, nobody, magnitude, nothing))
-        return Made(0, (path,), {REASON: reason})
-    fitted = fit_network(
-        entry,
-        description,
-        labelled.take(rows.train),
-        labelled.take(rows.validation),
-        settings,
-        seed=seed,
-    )
-    test = labelled.inputs.take(rows.test)
-    said = score(fitted.network, [test], batch_size=config.infer.batch_size)
-    write_table(path, _answers(sample, rows.test, magnitude, said.probabilities))
+    prepare = span_unit if variant.normalised else None
+    with packed_sample(
+        work, settings.sample, read, left_out, scratch_folder(work, config), prepare
+    ) as sample:
+        magnitude = _reference(sample.photometry, reference_band)
+        split = split_for(sample.names, settings, number)
+        rows = choose_rows(split, magnitude, variant, draw_seed)
+        reason = why_not(rows, sample.codes, sample.classes, variant)
+        if reason:
+            nobody = rows.test[:0]
+            nothing = np.empty((0, len(sample.classes)), np.float32)
+            write_table(path, _answers(sample.only(nobody), magnitude[nobody], nothing))
+            return Made(0, (path,), {REASON: reason})
+        fitted = fit_network(
+            entry,
+            description,
+            sample.only(rows.train),
+            sample.only(rows.validation),
+            settings,
+            seed=seed,
+        )
+        test = sample.only(rows.test)
+        blocks = test.blocks(description.size_px, ANSWER_BATCH)
+        said = score(fitted.network, blocks, batch_size=ANSWER_BATCH)
+        write_table(path, _answers(test, magnitude[rows.test], said.probabilities))
     facts = {
         REASON: "",
         TRAIN_ROWS: len(rows.train),
@@ -93,31 +93,18 @@ def fit_variant(
     return Made(len(rows.train) + len(rows.test), (path,), facts)
 
 
-def _normalised(sample: LabelledSample) -> LabelledSample:
-    """Scale every stamp by itself."""
-    labelled, inputs = sample.labelled, sample.labelled.inputs
-    images = {band: span_unit(stamps) for band, stamps in inputs.images.items()}
-    scaled = Inputs(inputs.magnitudes, inputs.errors, inputs.bands, images)
-    return LabelledSample(sample.names, LabelledInputs(scaled, labelled.codes, labelled.classes))
-
-
 def _reference(inputs: Inputs, band: str | None) -> np.ndarray:
     if band is None:
         return np.full(len(inputs), np.nan, np.float32)
     return inputs.magnitudes[:, inputs.bands.index(band)]
 
 
-def _answers(
-    sample: LabelledSample,
-    rows: np.ndarray,
-    magnitude: np.ndarray,
-    probabilities: np.ndarray,
-) -> pa.Table:
+def _answers(test: PackedSample, magnitude: np.ndarray, probabilities: np.ndarray) -> pa.Table:
     return pa.table(
         {
-            "name": pa.array(sample.names[rows], pa.string()),
-            "code": sample.labelled.codes[rows],
-            "magnitude": magnitude[rows],
+            "name": pa.array(test.names, pa.string()),
+            "code": test.codes,
+            "magnitude": magnitude,
             "probabilities": as_lists(probabilities),
         }
     )

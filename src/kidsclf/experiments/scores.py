@@ -12,6 +12,10 @@ from kidsclf.experiments.published import ClassScores
 from kidsclf.reduce.metrics import count_cube, matrix_scores
 
 MEASURES = ("precision", "recall", "f1")
+_ACCURACY = "accuracy"
+
+Key = tuple[str, str]
+"""A row of a table: variant and network."""
 
 SEEDS_SCHEMA = pa.schema(
     [
@@ -39,11 +43,10 @@ TABLE_SCHEMA = pa.schema(
 
 DIFFERENCE_SCHEMA = pa.schema(
     [
-        ("network", pa.string()),
+        *((name, pa.string()) for name in ("network", "variant", "less_network", "less_variant")),
         ("measure", pa.string()),
         ("seeds", pa.int64()),
-        ("difference", pa.float64()),
-        ("difference_std", pa.float64()),
+        *((name, pa.float64()) for name in ("difference", "difference_std", "published")),
     ]
 )
 
@@ -167,45 +170,63 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
     return middle, float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
-def differences(seeds: pa.Table, variants: tuple[str, str]) -> pa.Table:
-    """Subtract one variant from another, seed by seed, and take mean and deviation.
+def differences(
+    seeds: pa.Table, lines: Sequence[Line], pairs: Sequence[tuple[Key, Key]]
+) -> pa.Table:
+    """Subtract one row from another, seed by seed, and take mean and deviation.
 
-    Seeds of which either has no value are left out and not counted.
+    Both are judged by the same sources at each seed, so what these add to the spread of each row
+    is gone from that of the difference. Seeds of which either has no value do not count.
 
     Parameters
     ----------
     seeds : pyarrow.Table
         ``SEEDS_SCHEMA``.
-    variants : pair of str
+    lines : sequence of Line
+    pairs : sequence of pairs of (variant, network)
         The second less the first.
 
     Returns
     -------
     pyarrow.Table
-        ``DIFFERENCE_SCHEMA``: of the accuracy, and of the F1 score of each class.
+        ``DIFFERENCE_SCHEMA``: of the accuracy, and of the F1 score of each class; ``published`` is
+        the same of what is published.
     """
-    values: dict[tuple[str, str], dict[int, dict[str, float]]] = {}
+    values: dict[Key, dict[str, dict[int, float]]] = {}
     for row in seeds.to_pylist():
-        for measure, value in (("accuracy", row["accuracy"]), (f"F1 {row['class']}", row["f1"])):
-            by_seed = values.setdefault((row["network"], measure), {})
-            by_seed.setdefault(row["seed"], {})[row["variant"]] = value
-    rows = []
-    for (network, measure), by_seed in values.items():
-        pairs = [_pair(each, variants) for each in by_seed.values()]
-        apart = [second - first for first, second in pairs if np.isfinite(second - first)]
-        middle, spread = mean_and_spread(apart)
-        rows.append(
-            {
-                "network": network,
-                "measure": measure,
-                "seeds": len(apart),
-                "difference": middle,
-                "difference_std": spread,
-            }
-        )
+        of_row = values.setdefault((row["variant"], row["network"]), {})
+        for measure, value in ((_ACCURACY, row["accuracy"]), (f"F1 {row['class']}", row["f1"])):
+            of_row.setdefault(measure, {})[row["seed"]] = value
+    known = {(line.variant, line.network): line.published for line in lines}
+    rows = [
+        _difference(pair, measure, values, known)
+        for pair in pairs
+        if pair[0] in values and pair[1] in values
+        for measure in values[pair[1]]
+    ]
     return pa.Table.from_pylist(rows, schema=DIFFERENCE_SCHEMA)
 
 
-def _pair(values: Mapping[str, float], variants: tuple[str, str]) -> tuple[float, float]:
-    missing = float("nan")
-    return values.get(variants[0], missing), values.get(variants[1], missing)
+def _difference(
+    pair: tuple[Key, Key],
+    measure: str,
+    values: Mapping[Key, Mapping[str, Mapping[int, float]]],
+    published: Mapping[Key, ClassScores],
+) -> dict[str, Any]:
+    first, second = (values[key][measure] for key in pair)
+    apart = [second[seed] - first[seed] for seed in sorted(first.keys() & second.keys())]
+    apart = [value for value in apart if np.isfinite(value)]
+    middle, spread = mean_and_spread(apart)
+    name, nothing = measure.removeprefix("F1 "), (float("nan"),) * len(MEASURES)
+    in_print = [published.get(key, {}).get(name, nothing)[MEASURES.index("f1")] for key in pair]
+    return {
+        "network": pair[1][1],
+        "variant": pair[1][0],
+        "less_network": pair[0][1],
+        "less_variant": pair[0][0],
+        "measure": measure,
+        "seeds": len(apart),
+        "difference": middle,
+        "difference_std": spread,
+        "published": in_print[1] - in_print[0],
+    }

@@ -60,15 +60,17 @@ def _number(value: float) -> str:
     return f"{value:.4f}" if value is not None and np.isfinite(value) else "-"
 
 
-def told_differences(table: pa.Table) -> list[str]:
-    """Write by how much normalised stamps change the scores."""
-    lines = ["normalised stamps less stamps as measured; Feng: a negligible effect (§5.1)"]
+def told_differences(table: pa.Table, heading: str) -> list[str]:
+    """Write by how much one row's scores differ from another's, seed by seed."""
+    lines = [heading]
     for row in table.to_pylist():
         spread = row["difference_std"]
         known = f" ± {spread:.4f}" if np.isfinite(spread) else ""
+        printed = row["published"]
+        beside = f"   Feng {printed:+.4f}" if np.isfinite(printed) else ""
         lines.append(
             f"  {row['network']:<18} {row['measure']:<12} {row['difference']:+.4f}{known}, "
-            f"{_seeds(row['seeds'])}"
+            f"{_seeds(row['seeds'])}{beside}"
         )
     return lines
 

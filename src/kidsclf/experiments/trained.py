@@ -1,6 +1,6 @@
 """Experiments that train: Tables 1 and 2, the size of the training sample, normalised stamps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from kidsclf.experiments import published
 from kidsclf.experiments.fitting import REASON, fit_variant, read_judged
 from kidsclf.experiments.scores import (
     Judged,
+    Key,
     Line,
     differences,
     score_seeds,
@@ -29,13 +30,13 @@ from kidsclf.models.table import network_entry
 from kidsclf.pipeline.context import (
     Context,
     code_fingerprint,
-    left_out_before,
     settings_of,
     stage_summary,
 )
 from kidsclf.pipeline.mapping import Task
 from kidsclf.pipeline.plan import PROCESS_GIB, teaching_bytes
-from kidsclf.pipeline.train import network_reads, require_matched, sample_fingerprint
+from kidsclf.pipeline.sample_receipts import SampleReceipts
+from kidsclf.pipeline.train import network_reads, require_matched
 from kidsclf.store.receipts import fingerprint
 
 _GIB = 1024.0**3
@@ -44,7 +45,11 @@ _CODE = tuple(f"experiments/{name}.py" for name in ("fitting", "rows", "variants
 _SEVERAL = 2
 """Image bands below which a network of several would be another than the paper's."""
 _COPIES = 3.0
-"""Of the labelled sample, while its partitions are joined and shared out."""
+"""Of the labelled sample beside its stamps, while its partitions are joined and shared out."""
+
+
+Compare = Callable[[Sequence[Key]], list[tuple[Key, Key]]]
+"""Of the rows that have answers, names pairs: the second less the first."""
 
 
 class Rows(Protocol):
@@ -77,7 +82,8 @@ class Trained:
 
     table: pa.Table
     seeds: pa.Table
-    differences: pa.Table | None = None
+    differences: pa.Table
+    """Seed by seed, of the rows that are compared."""
 
 
 def table1_rows(context: Context, networks: Sequence[str]) -> list[Asked]:
@@ -171,18 +177,27 @@ def _why_not_images(context: Context, network: str) -> str:
     return _why_not(context, network)
 
 
-def train_all(context: Context, experiment: str, asked: Sequence[Asked], seeds: int) -> Trained:
+def train_all(
+    context: Context,
+    experiment: str,
+    asked: Sequence[Asked],
+    seeds: int,
+    compare: Compare = lambda _: [],
+) -> Trained:
     """Do what is not done of an experiment, and make its tables.
+
+    ``compare`` says which rows are subtracted from which, seed by seed.
 
     Raises
     ------
     PlanError
-        When the labelled sample does not fit into a worker.
+        When a training does not fit into a worker.
     """
     tried = [row for row in asked if not row.note]
     check_memory(context, tried)
     tasks = [(row, number) for row in tried for number in range(seeds)]
-    planned = [_task(context, experiment, row, number) for row, number in tasks]
+    sample = SampleReceipts(context)
+    planned = [_task(sample, experiment, row, number) for row, number in tasks]
     mapped = context.engine.map(planned)
     judged: list[Judged] = []
     notes: dict[tuple[str, str], str] = {}
@@ -198,13 +213,24 @@ def train_all(context: Context, experiment: str, asked: Sequence[Asked], seeds: 
     ]
     classes = context.config.train.classes
     each = score_seeds(judged, lines, classes)
-    return Trained(summarise_seeds(each, lines, classes), each, _differences(asked, each))
+    answered = list(dict.fromkeys((one.variant, one.network) for one in judged))
+    apart = differences(each, lines, compare(answered))
+    return Trained(summarise_seeds(each, lines, classes), each, apart)
 
 
-def _differences(asked: Sequence[Asked], each: pa.Table) -> pa.Table | None:
-    if NORMALISED not in {row.variant for row in asked}:
-        return None
-    return differences(each, (AS_MEASURED.key, NORMALISED.key))
+def less_the_first(answered: Sequence[Key]) -> list[tuple[Key, Key]]:
+    """Compare each row with the first that has an answer.
+
+    >>> less_the_first([("all", "mnn"), ("all", "mlp")])
+    [(('all', 'mnn'), ('all', 'mlp'))]
+    """
+    return [(answered[0], other) for other in answered[1:]]
+
+
+def normalised_less_measured(answered: Sequence[Key]) -> list[tuple[Key, Key]]:
+    """Compare what each network makes of normalised stamps with what it makes of others."""
+    networks = dict.fromkeys(network for _, network in answered)
+    return [((AS_MEASURED.key, name), (NORMALISED.key, name)) for name in networks]
 
 
 def require_labels(context: Context) -> None:
@@ -234,21 +260,18 @@ def require_labels(context: Context) -> None:
 
 
 def memory_gib(context: Context, asked: Sequence[Asked]) -> float:
-    """Estimate what one task needs, GiB: the whole labelled sample, and a network that learns."""
+    """Estimate what one task needs, GiB: a network that learns, and the sample beside stamps."""
     sample = context.config.train.sample
     rows = int(stage_summary(context, "match").facts["matched"][sample])
     names = {row.network for row in asked}
-    return (
-        PROCESS_GIB + max((_task_bytes(context, name, rows) for name in names), default=0.0) / _GIB
-    )
+    source = _COPIES * 16.0 * (2 * len(context.bands) + 4)
+    taught = max((_taught_bytes(context, name) for name in names), default=0.0)
+    return PROCESS_GIB + (taught + rows * source) / _GIB
 
 
-def _task_bytes(context: Context, network: str, rows: int) -> float:
-    read = network_reads(context, network)
-    stamp = 4.0 * read.size_px**2
-    source = len(read.image_bands) * stamp + 16.0 * (2 * len(context.bands) + 4)
-    taught = teaching_bytes(network_entry(network), context.config, stamp)
-    return taught + _COPIES * rows * source
+def _taught_bytes(context: Context, network: str) -> float:
+    stamp = 4.0 * network_reads(context, network).size_px ** 2
+    return teaching_bytes(network_entry(network), context.config, stamp)
 
 
 def check_memory(context: Context, asked: Sequence[Asked]) -> None:
@@ -262,31 +285,31 @@ def check_memory(context: Context, asked: Sequence[Asked]) -> None:
     need, limit = memory_gib(context, asked), context.config.cluster.memory_gib_per_worker
     if need > limit:
         raise PlanError(
-            f"each task of an experiment holds the labelled sample and needs about {need:.1f} GiB, "
-            f"but a worker has {limit:.1f} GiB; raise cluster.memory_gib_per_worker, or name "
-            f"networks of fewer images with --networks"
+            f"each task of an experiment trains a network and needs about {need:.1f} GiB, but a "
+            f"worker has {limit:.1f} GiB; raise cluster.memory_gib_per_worker, or name networks of "
+            f"fewer images with --networks"
         )
 
 
-def _task(context: Context, experiment: str, row: Asked, number: int) -> Task:
-    config, entry = context.config, network_entry(row.network)
+def _task(sample: SampleReceipts, experiment: str, row: Asked, number: int) -> Task:
+    context, entry = sample.context, network_entry(row.network)
+    config = context.config
     settings = config.train
     description = network_reads(context, row.network)
     seed = _seed(context, row.network, number)
     draw_seed = _seed(context, "draw", number)
-    left_out = left_out_before(context, "train")
     made_from = fingerprint(
-        code_fingerprint("train", "models", "features", "infer", *_CODE),
-        sample_fingerprint(context, images=entry.images),
+        code_fingerprint("train", "models", "features", "infer/score.py", *_CODE),
+        sample.made_from(images=entry.images),
         settings.sample,
         settings_of(settings.trees if entry.family == "xgboost" else settings.neural),
         [settings.validation_fraction, settings.test_fraction, settings.threads],
         description.as_dict(),
         str(row.variant),
         [number, seed, draw_seed],
-        [config.infer.backend, config.infer.batch_size],
+        config.infer.backend,
         context.survey.reference_band,
-        sorted(left_out),
+        sorted(sample.left_out),
     )
     name = f"{row.variant.key}_{row.network}_{number}"
     return Task(
@@ -305,7 +328,7 @@ def _task(context: Context, experiment: str, row: Asked, number: int) -> Task:
             description,
             config,
             context.survey.reference_band,
-            left_out,
+            sample.left_out,
         ),
         essential=True,
     )

@@ -34,6 +34,9 @@ from kidsclf.store.cutouts import CutoutStore
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.receipts import Receipt, read_receipt, read_receipts
 
+_EXPERIMENT = "experiment."
+"""How the receipts of experiments are called."""
+
 Faults = tuple[Fault, ...]
 Tasks = dict[Partition, Receipt]
 Compare = Callable[[pa.Table, pa.Table], str]
@@ -79,6 +82,9 @@ def check_work_directory(work: WorkDirectory, threads: int) -> Iterator[Finding]
     for name in config.train.networks:
         yield checker.aligned(f"scores/{name}", "infer", f"{name}@")
     yield checker.products(config)
+    for folder in subfolders(work.receipts):
+        if folder.name.startswith(_EXPERIMENT):
+            yield checker.experiment(folder.name)
     yield checker.other_files()
 
 
@@ -185,6 +191,15 @@ class _Checker:
         trained = [receipt for receipt in receipts if receipt is not None]
         faults = [f for receipt in trained for f in output_faults(self._work.root, receipt)]
         return Finding("models", f"{len(trained)} networks", tuple(faults))
+
+    def experiment(self, stage: str) -> Finding:
+        """Check the answers that the trainings of an experiment have left."""
+        tasks = [path.stem for path in (self._work.receipts / stage).glob("*.json")]
+        found = read_receipts(self._work.receipts, stage, sorted(tasks))
+        left = [receipt for receipt in found if receipt is not None]
+        faults = [f for receipt in left for f in output_faults(self._work.root, receipt)]
+        part = f"experiments/{stage.removeprefix(_EXPERIMENT)}"
+        return Finding(part, f"{len(left)} files", tuple(faults))
 
     def other_files(self) -> Finding:
         """Check what the client wrote: metadata, tables, and that nothing unfinished is left."""

@@ -19,8 +19,8 @@ from kidsclf.pipeline.context import (
     settings_of,
     task_fingerprint,
 )
+from kidsclf.pipeline.sample_receipts import pixel_scale
 from kidsclf.pipeline.tasks import Made, Task
-from kidsclf.pipeline.train import pixel_scale
 from kidsclf.places import remove_tree
 from kidsclf.schema import DEC, NAME, RA, SPATIAL_INDEX, CutoutFlag
 from kidsclf.sky.partition import Partition

@@ -48,6 +48,10 @@ FOLD_SCORES = "scores.parquet"
 PROBABILITIES = "probabilities"
 """In both: a list a source, in the order of the classes."""
 
+ANSWER_BATCH = 512
+"""Rows of a batch when a network answers for labelled sources; part of its answers' bits, so not
+``infer.batch_size``, with which no network is trained anew."""
+
 _TRAIN, _VALIDATION, _TEST = SPLITS
 
 
@@ -184,7 +188,7 @@ def _publish(
         write_table(folder / HISTORY, _history(fitted.history, lesson))
         write_table(folder / NOVELTY, _novelty(parts, lesson))
         for file, sources in asked.items():
-            said = _answers(fitted.network, sources, config.infer.batch_size)
+            said = _answers(fitted.network, sources)
             write_table(folder / file, said)
     return path
 
@@ -237,10 +241,10 @@ def _history(rows: Iterable[HistoryRow], lesson: Lesson) -> pa.Table:
     return table
 
 
-def _answers(network: Network, sources: PackedSample, batch_size: int) -> pa.Table:
+def _answers(network: Network, sources: PackedSample) -> pa.Table:
     """Tabulate what the network says of some labelled sources, with their labels."""
-    blocks = sources.blocks(network.description.size_px, batch_size)
-    scores = score(network, blocks, batch_size=batch_size)
+    blocks = sources.blocks(network.description.size_px, ANSWER_BATCH)
+    scores = score(network, blocks, batch_size=ANSWER_BATCH)
     magnitudes = sources.photometry.magnitudes
     return pa.table(
         {

@@ -4,7 +4,7 @@ Partition by partition it is packed in the order of the spatial index, so that r
 with them the order in which a network is taught, are the same whatever the partitioning.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,26 +90,6 @@ class PackedSample:
             yield self.take(np.arange(start, min(start + step, len(self)))).inputs
 
 
-@dataclass(frozen=True)
-class LabelledSample:
-    """A labelled sample in memory, in the order of the spatial index whatever the partitioning."""
-
-    names: NDArray[np.object_]
-    labelled: LabelledInputs
-
-
-def read_labelled(
-    work: WorkDirectory,
-    sample: str,
-    description: InputDescription,
-    left_out: frozenset[str],
-    scratch: Path | None,
-) -> LabelledSample:
-    """Bring a whole labelled sample into memory, as ``packed_sample`` packs it."""
-    with packed_sample(work, sample, description, left_out, scratch) as packed:
-        return LabelledSample(packed.names, packed.take(np.arange(len(packed))))
-
-
 @contextmanager
 def packed_sample(
     work: WorkDirectory,
@@ -117,6 +97,7 @@ def packed_sample(
     description: InputDescription,
     left_out: frozenset[str],
     scratch: Path | None,
+    prepare: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
 ) -> Iterator[PackedSample]:
     """Pack a labelled sample, but for labels that are none of the classes.
 
@@ -133,6 +114,8 @@ def packed_sample(
         Labels of partitions in quarantine, whose sources are not taken.
     scratch : Path or None
         A local folder for the stamps; None is the system's for temporary files.
+    prepare : callable, optional
+        What is made of the stamps of a band, (n, size, size), before they are packed.
 
     Raises
     ------
@@ -149,7 +132,8 @@ def packed_sample(
                 continue
             found = _labelled(work, sample, partition, description)
             for some in _stamps_of(work, partition, found, description):
-                stamps.append(some)
+                of_bands = some if prepare is None else map(prepare, some)
+                stamps.append(np.stack(list(of_bands), axis=1))
             names.append(found.names.take(found.rows).to_numpy(zero_copy_only=False))
             codes.append(found.codes)
             magnitudes.append(found.magnitudes)
@@ -190,7 +174,8 @@ def _labelled(
 
 def _stamps_of(
     work: WorkDirectory, partition: Partition, found: _Labelled, description: InputDescription
-) -> Iterator[NDArray[np.float32]]:
+) -> Iterator[list[NDArray[np.float32]]]:
+    """Read stamps block by block, band by band."""
     bands = description.image_bands
     if not bands:
         return
@@ -198,7 +183,7 @@ def _stamps_of(
     step = rows_in_block(description.size_px, len(bands), 1)
     for start in range(0, len(found.rows), step):
         stamps = reader.read(bands, found.rows[start : start + step])
-        yield np.stack([stamps[band] for band in bands], axis=1)
+        yield [stamps[band] for band in bands]
 
 
 def _without_errors(magnitudes: NDArray[np.float32], bands: tuple[str, ...]) -> Inputs:

@@ -14,11 +14,9 @@ from kidsclf.pipeline.context import (
     StageOutcome,
     code_fingerprint,
     finished_partitions,
-    left_out_before,
     out_of_date,
     settings_of,
     stage_summary,
-    task_fingerprint,
 )
 from kidsclf.pipeline.fitting import (
     FINAL,
@@ -29,15 +27,15 @@ from kidsclf.pipeline.fitting import (
     adopt_network,
     task_name,
     train_network,
+    trained_names,
 )
 from kidsclf.pipeline.mapping import Task
 from kidsclf.pipeline.match import match_settings
-from kidsclf.places import Place, place, remove_tree
+from kidsclf.pipeline.sample_receipts import SCALE_TOLERANCE, SampleReceipts, pixel_scale
+from kidsclf.places import Place, place, remove_tree, subfolders
 from kidsclf.store.receipts import fingerprint
 from kidsclf.store.tables import read_table
 from kidsclf.surveys.column_map import ColumnMap
-
-_SCALE_TOLERANCE = 0.01
 
 
 def run(context: Context) -> StageOutcome:
@@ -57,8 +55,18 @@ def run(context: Context) -> StageOutcome:
         for name in context.config.train.networks:
             _check_scale(context, name)
     done = [context.engine.map(part) for part in training_parts(context)]
+    _remove_former_members(context)
     remove_tree(context.work.checkpoints)  # also those that other settings left
     return StageOutcome.of("train", *done)
+
+
+def _remove_former_members(context: Context) -> None:
+    """Remove what a smaller committee, or fewer folds, no longer use of the run's networks."""
+    wanted = set(trained_names(context.config.train))
+    for path in subfolders(context.work.members):
+        of_today = path.name.startswith(tuple(f"{name}-" for name in context.config.train.networks))
+        if of_today and path.name not in wanted:
+            remove_tree(path)
 
 
 def training_tasks(context: Context) -> list[Task]:
@@ -77,14 +85,15 @@ def training_parts(context: Context) -> list[list[Task]]:
         return [[_adopting(context, name, folder) for name in settings.networks]]
     require_matched(context)
     reads = {name: network_reads(context, name) for name in settings.networks}
+    sample = SampleReceipts(context)
     wholes = [
         (name, fold) for name in settings.networks for fold in (*range(settings.folds), FINAL)
     ]
     if settings.committee == 1:
-        return [[_fitting(context, name, fold, reads[name]) for name, fold in wholes]]
+        return [[_fitting(sample, name, fold, reads[name]) for name, fold in wholes]]
     members = {
         (name, fold): [
-            _fitting(context, name, fold, reads[name], member)
+            _fitting(sample, name, fold, reads[name], member)
             for member in range(settings.committee)
         ]
         for name, fold in wholes
@@ -134,30 +143,6 @@ def network_reads(context: Context, name: str) -> InputDescription:
     return replace(reads, size_px=max(sizes, default=settings.size_px))
 
 
-def pixel_scale(context: Context) -> float:
-    """Give the scale of the run's stamps, arcsec a pixel; 0 without images.
-
-    Raises
-    ------
-    InputError
-        When tiles of scales that differ by more than 1 % were cut.
-    """
-    if not context.has_images:
-        return 0.0
-    scales: set[float] = set()
-    for partition in finished_partitions(context, "train"):
-        receipt = context.receipt("cutouts", partition.label)
-        scales.update(receipt.facts["pixel_scales_arcsec"] if receipt else ())
-    if not scales:
-        return 0.0
-    if max(scales) > (1 + _SCALE_TOLERANCE) * min(scales):
-        raise InputError(
-            f"stamps of one run are to have one pixel scale, but its tiles have "
-            f"{min(scales):.4f} to {max(scales):.4f} arcsec; give tiles of one scale"
-        )
-    return min(scales)
-
-
 def _check_scale(context: Context, name: str) -> None:
     if not network_entry(name).images:
         return
@@ -165,7 +150,7 @@ def _check_scale(context: Context, name: str) -> None:
     folder = place(str(context.config.train.pretrained), context.config.store)
     card = read_card(folder / name)
     taught = float(card.scores.get(PIXEL_SCALE, 0.0))
-    if abs(taught - scale) > _SCALE_TOLERANCE * scale:
+    if abs(taught - scale) > SCALE_TOLERANCE * scale:
         raise ConfigError(
             f"train.pretrained offers the network {name!r}, which learnt from pixels of "
             f"{taught:.3f} arcsec, but this run's tiles have {scale:.3f}; use a network trained on "
@@ -216,21 +201,6 @@ def describe(config: Config, bands: tuple[str, ...], size_px: int) -> InputDescr
     return InputDescription(bands, image_bands, size, config.train.classes)
 
 
-def sample_fingerprint(context: Context, *, images: bool) -> str:
-    """Hash what the training sample is made of: the partitions in which it has sources.
-
-    So a network is not trained anew where the survey grows but its sample does not.
-    """
-    stages = ("match", "cutouts") if images else ("match",)
-    made_of = []
-    for partition, receipt in finished_partitions(context, "train").items():
-        matched = context.receipt("match", partition.label)
-        if matched is None or matched.facts["matched"][context.config.train.sample]:
-            of_it = [task_fingerprint(context, stage, partition.label) for stage in stages]
-            made_of.append([partition.label, receipt.fingerprint, *of_it])
-    return fingerprint(made_of)
-
-
 def _check_labels(context: Context) -> None:
     sample = context.config.train.sample
     facts = stage_summary(context, "match").facts
@@ -251,26 +221,26 @@ def _check_labels(context: Context) -> None:
 
 
 def _fitting(
-    context: Context,
+    sample: SampleReceipts,
     name: str,
     fold: int,
     description: InputDescription,
     member: int | None = None,
 ) -> Task:
-    settings, entry = context.config.train, network_entry(name)
+    context, entry = sample.context, network_entry(name)
+    settings = context.config.train
     alone = () if member is None else (member,)
     seed = int(fingerprint(context.config.run.seed, name, fold, *alone)[:8], 16)
-    left_out = left_out_before(context, "train")
     made_from = fingerprint(
-        code_fingerprint("train", "models", "features"),
-        sample_fingerprint(context, images=entry.images),
+        code_fingerprint("train", "models", "features", "infer/score.py"),
+        sample.made_from(images=entry.images),
         settings.sample,
         settings_of(settings.trees if entry.family == "xgboost" else settings.neural),
         [settings.validation_fraction, settings.test_fraction, settings.folds, settings.threads],
         description.as_dict(),
         seed,
         context.config.infer.backend,
-        sorted(left_out),
+        sorted(sample.left_out),
     )
     lesson = Lesson(
         name,
@@ -278,10 +248,10 @@ def _fitting(
         description,
         seed,
         made_from,
-        pixel_scale(context) if entry.images else 0.0,
+        sample.scale_arcsec if entry.images else 0.0,
         context.bands,
         context.survey.reference_band,
-        left_out,
+        sample.left_out,
         member,
     )
     return Task(

@@ -105,9 +105,14 @@ class WorkDirectory:
         """Tables, figures and answers of one experiment."""
         return self.root / "experiments" / name
 
+    @property
+    def members(self) -> Place:
+        """Folder of the networks of all committees."""
+        return self.root / "models" / "members"
+
     def member_model(self, task: str) -> Place:
         """One network of a committee, by the name of its training task."""
-        return self.root / "models" / "members" / task
+        return self.members / task
 
     @property
     def checkpoints(self) -> Place:
