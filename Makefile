@@ -19,7 +19,8 @@ OPERATOR := dask-kubernetes==2026.3.0
 DEMO_SURVEY := runs/demo_survey
 DEMO_RUN := runs/demo
 MOCK_SOURCES := $(wildcard src/kidsclf/mock/*.py src/kidsclf/mock/*.npz)
-PYTEST_ARGS ?=
+# some tests wait, others compute with one thread: two processes keep two cores at work
+PYTEST_ARGS ?= --numprocesses 2 --dist loadgroup
 
 .PHONY: help
 help: ## list the targets

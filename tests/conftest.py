@@ -26,6 +26,19 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", line)
 
 
+DEAR = {"image_run", "mock_survey", "s3_server"}
+"""Fixtures that take minutes to make."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where processes share the suite, leave a file's tests to one, and all with dear fixtures."""
+    dear = {item.path for item in items if DEAR & set(getattr(item, "fixturenames", ()))}
+    for item in items:
+        group = "dear" if item.path in dear else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def survey_data() -> Path:
     """Folder of real survey files; tests that need it skip where it is absent."""

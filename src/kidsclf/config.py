@@ -49,6 +49,8 @@ class RunSettings(Section):
     seed: Annotated[int, Field(ge=0)] = 1
     on_bad_input: Literal["stop", "quarantine"] = "stop"
     """``quarantine``: what cannot be read, or kills every worker that touches it, is left out."""
+    report: bool = True
+    """Whether the page is drawn, which takes some ten seconds."""
 
 
 class SlurmSettings(Section):

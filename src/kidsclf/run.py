@@ -113,7 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     started = time.monotonic()
     config = read_configuration(options)
-    stages = choose_stages(options.stages.split(",") if options.stages else None)
+    named = options.stages.split(",") if options.stages else None
+    stages = choose_stages(named, report=config.run.report)
     survey = load_column_map(config.survey.preset)
     samples = {name: load_column_map(each.preset) for name, each in config.samples.items()}
     check_kind(config.cluster)

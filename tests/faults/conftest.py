@@ -12,6 +12,8 @@ import pytest
 from processes import COMMAND, Cluster, Run, dask_process, until
 
 CONFIG = """
+[run]
+report = false
 [survey]
 preset = "sdss_photometry"
 catalogue = ["catalogue-*.parquet"]

@@ -47,10 +47,10 @@ class Run:
 
     @property
     def workers(self) -> list[psutil.Process]:
-        """Worker processes of a local cluster."""
+        """Worker processes of a local cluster, each forked from the one that has their imports."""
         with suppress(psutil.NoSuchProcess):
             family = psutil.Process(self.process.pid).children()
-            return [child for child in family if _is_worker(child)]
+            return [worker for child in family for worker in child.children()]
         return []
 
 

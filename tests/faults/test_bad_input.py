@@ -40,7 +40,7 @@ def test_partitions_that_kill_workers_are_named_then_left_out_then_done(
 
     poison = f"match {a}:die;infer {b}:die;products {c}:eat"
     run = start(
-        *(work, "--cluster", "local", *QUARANTINE),
+        *(work, "--cluster", "local", *QUARANTINE, "--set", "run.report=true"),
         *("--set", "cluster.memory_gib_per_worker=1.5"),
         poison=poison,
         deaths=2,  # fewer than the usual four, which were shown above

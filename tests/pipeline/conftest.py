@@ -19,6 +19,7 @@ CONFIG = """
 [run]
 title = "test"
 seed = 3
+report = false
 [survey]
 preset = "sdss_photometry"
 catalogue = ["catalogue-*.parquet"]
@@ -69,10 +70,9 @@ def command(warm) -> Callable[..., Finished]:
 
 
 def run_as_a_user_does(*arguments: object) -> None:
-    """Run ``python -m kidsclf.run``, from the start of the interpreter on."""
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+    """Run ``python -m kidsclf.run``, from the start of the interpreter to the page."""
+    asked = [*COMMAND, *map(str, arguments), "--set", "run.report=true"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -140,6 +140,7 @@ def finished_run(small_survey, tmp_path_factory) -> Path:
 IMAGE_CONFIG = """
 [run]
 title = "test with images"
+report = false
 [cluster]
 dashboard_port = 0
 [survey]

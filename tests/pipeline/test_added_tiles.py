@@ -14,6 +14,8 @@ from kidsclf.sky.margin import stretches_around
 from kidsclf.sky.partition import Partition, spatial_index
 
 CONFIG = """
+[run]
+report = false
 [survey]
 preset = "columns.toml"
 catalogue = ["tile-*.parquet"]

@@ -43,7 +43,7 @@ def test_a_title_is_only_a_title(small_survey, command, workers, tmp_path):
     before = listing(tmp_path, work) | listing(small_survey, work)
     done = command(
         *(small_survey / "run.toml", "--workdir", work, "--cluster", workers),
-        *("--set", f"run.title={title}"),
+        *("--set", f"run.title={title}", "--set", "run.report=true"),
     )
     assert done.code == 0, done.err
     after = listing(tmp_path, work) | listing(small_survey, work)

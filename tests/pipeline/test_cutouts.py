@@ -24,6 +24,8 @@ CENTRES = {"180.0_0.0": 180.0, "180.0_0.1": 180.01}
 ZERO_POINTS = {"r": 0.0, "Ks": 30.0}
 
 CONFIG = """
+[run]
+report = false
 [cluster]
 dashboard_port = 0
 [survey]

@@ -1,5 +1,7 @@
 """The main job over a small survey: what it leaves, and that others can open it."""
 
+import shutil
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -7,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
-from work_directories import summary_of
+from work_directories import science_of, summary_of
 
 from kidsclf.sky.partition import Partition
 
@@ -100,3 +102,13 @@ def test_the_page_stands_and_nothing_is_left_over(finished_run):
     assert not list(finished_run.rglob(".unfinished-*"))
     assert not (finished_run / "staging/catalogue").exists()
     assert not (finished_run / "scratch").exists()
+
+
+def test_no_page_is_drawn_where_none_is_asked_for(finished_run, command, workers, tmp_path):
+    work = tmp_path / "work"
+    shutil.copytree(finished_run, work)
+    done = command("--workdir", work, "--cluster", workers, "--set", "run.report=false")
+    assert done.code == 0, done.err
+    assert "index.html" not in done.out
+    assert not (work / "report/index.html").exists()  # it told of tables that were made anew
+    assert science_of(work) == science_of(finished_run)

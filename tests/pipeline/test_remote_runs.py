@@ -111,7 +111,9 @@ def test_images_and_tables_come_from_and_go_to_an_object_store(
     text = (mock_survey / "run.toml").read_text()
     config = tmp_path / "config.toml"
     config.write_text(text.replace('"survey/', f'"{bucket}images/'))
-    done = command(config, "--workdir", bucket / "image-run", timeout=600.0)
+    done = command(
+        config, "--workdir", bucket / "image-run", "--set", "run.report=true", timeout=600.0
+    )
     assert done.code == 0, done.err
     copy = tmp_path / "copy"
     download_tree(bucket / "image-run", copy)

@@ -82,7 +82,7 @@ def through_slurm(small_survey: Path, work: Path, *settings: str) -> list[str]:
 
 def test_the_main_job_gives_the_same_bytes(small_survey, finished_run, command, tmp_path):
     work = tmp_path / "work"
-    done = command(*through_slurm(small_survey, work))
+    done = command(*through_slurm(small_survey, work, "run.report=true"))
     assert done.code == 0, done.err
     assert re.search(r"[12] workers \(slurm\), dashboard http://127\.0\.0\.1:\d+/status", done.out)
     assert science_of(work) == science_of(finished_run)

@@ -19,6 +19,7 @@ from distributed.comm.registry import get_backend
 from kidsclf import __version__
 from kidsclf.cluster.leaving import LeavesInGoodOrder, PassesTheWordOn
 from kidsclf.cluster.local import (
+    FORKED,
     WORKER_PROCESS,
     cuda_cluster,
     local_cluster,
@@ -116,6 +117,7 @@ def _options(settings: ClusterSettings, environment: Mapping[str, str]) -> dict[
     return {
         **DASHBOARD_OPTIONS,
         "distributed.nanny.environ": dict(environment),
+        **(FORKED if settings.kind == "local" else {}),
         # A worker holds one task. So one that is full has nothing to wait for; and when a worker
         # dies, the task that killed it is the only one to be blamed.
         "distributed.worker.memory.pause": False,

@@ -23,8 +23,13 @@ _OF_OTHERS = ("Npix=", "/states/", "stages.parquet")
 
 
 def forget_files(work: WorkDirectory, stage: str) -> None:
-    """Forget what a stage's client wrote before: it is about to write it anew."""
+    """Forget what a stage's client wrote before: it is about to write it anew.
+
+    A page of reduced tables goes with them: one that tells of others is worse than none.
+    """
     receipt_path(work.receipts, stage, FILES).unlink(missing_ok=True)
+    if stage == "reduce":
+        work.report.unlink(missing_ok=True)
 
 
 def record_files(work: WorkDirectory, stage: str) -> None:

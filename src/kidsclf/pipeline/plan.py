@@ -75,8 +75,15 @@ STAGES = (
 )
 
 
-def choose_stages(names: Sequence[str] | None) -> tuple[Stage, ...]:
-    """Give the stages asked for, in their order; None is all.
+def choose_stages(names: Sequence[str] | None, *, report: bool = True) -> tuple[Stage, ...]:
+    """Give the stages asked for, in their order.
+
+    Parameters
+    ----------
+    names : sequence of str or None
+        None is all.
+    report : bool
+        Whether all means the page, too; who names it has it either way.
 
     Raises
     ------
@@ -84,7 +91,7 @@ def choose_stages(names: Sequence[str] | None) -> tuple[Stage, ...]:
         For a name that is no stage.
     """
     if names is None:
-        return STAGES
+        return tuple(stage for stage in STAGES if report or stage.name != "report")
     known = [stage.name for stage in STAGES]
     for name in names:
         if name not in known:

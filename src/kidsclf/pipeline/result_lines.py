@@ -37,7 +37,8 @@ def result_lines(work: WorkDirectory, seconds: float) -> Iterator[str]:
         yield f"note       {warning}"
     for number, name in enumerate(_catalogue_names(summary)):
         yield f"{'' if number else 'catalogue':<10} {work.root / name}"
-    yield f"report     {work.report}"
+    if work.report.exists():
+        yield f"report     {work.report}"
     yield f"took       {duration(seconds)}"
 
 
