@@ -55,12 +55,14 @@ def held_elsewhere(folder) -> Iterator[subprocess.Popen]:
             other.kill()
 
 
-def test_two_machines_are_kept_apart_and_a_dead_one_is_succeeded(soon, tmp_path):
+def test_two_machines_are_kept_apart_and_a_dead_one_is_succeeded(soon, tmp_path, caplog):
     (tmp_path / "mine").touch()
     with held_elsewhere(tmp_path) as other:
         assert is_held(tmp_path)
         with pytest.raises(StoreError, match=f"but process {other.pid} on "), locked(tmp_path):
             pytest.fail("held by two")
+        assert f"process {other.pid} on " in caplog.text  # it says why nothing happens meanwhile
+        assert "watching for up to 2 s whether it lives" in caplog.text
         os.kill(other.pid, signal.SIGSTOP)  # cut off: it does not renew its lease any more
         with locked(tmp_path):
             holder = json.loads((tmp_path / NAME).read_text())

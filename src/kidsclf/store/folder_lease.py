@@ -9,6 +9,7 @@ which there can be but one as it bears the old one's token, is made, and then pu
 """
 
 import json
+import logging
 import os
 import time
 import uuid
@@ -26,6 +27,7 @@ RENEWED_SECONDS = 10.0
 STALE_SECONDS = 60.0
 """Watched for so long without being renewed: its run is dead, or its machine is cut off."""
 _LOOK_SECONDS = 0.5
+_log = logging.getLogger(__name__)
 _NOWHERE = (0, 0)
 
 
@@ -114,6 +116,14 @@ class FolderLease:
         StoreError
             When it is renewed, or replaced.
         """
+        _log.warning(
+            "kidsclf: process %s on %s has not given %s back: watching for up to %.0f s whether it "
+            "lives",
+            holder.get("process", "?"),
+            holder.get("host", "?"),
+            self._path.parent,
+            STALE_SECONDS,
+        )
         before, deadline = _changed(self._path), time.monotonic() + STALE_SECONDS
         while time.monotonic() < deadline:
             time.sleep(_LOOK_SECONDS)
