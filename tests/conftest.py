@@ -30,13 +30,10 @@ DEAR = {"image_run", "mock_survey", "s3_server"}
 """Fixtures that take minutes to make."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Where processes share the suite, leave a file's tests to one, and all with dear fixtures."""
-    dear = {item.path for item in items if DEAR & set(getattr(item, "fixturenames", ()))}
-    for item in items:
-        group = "dear" if item.path in dear else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    group = "dear" if DEAR & set(getattr(item, "fixturenames", ())) else str(item.path)
+    item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
