@@ -1,5 +1,7 @@
 """A labelled sample packed for training is the same whatever the partitioning."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,6 +11,7 @@ from kidsclf.experiments import fitting
 from kidsclf.experiments.variants import WHOLE as ALL_SOURCES
 from kidsclf.features import images
 from kidsclf.models.description import InputDescription
+from kidsclf.pipeline.checkpoint_file import CheckpointFile
 from kidsclf.pipeline.packed_sample import packed_sample
 from kidsclf.pipeline.stamp_file import stamp_file
 from kidsclf.schema import LABEL, NAME, SPATIAL_INDEX, magnitude_column
@@ -16,6 +19,7 @@ from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import HatsCatalogue
 from kidsclf.store.cutouts import CutoutStore
 from kidsclf.store.layout import WorkDirectory
+from kidsclf.store.tables import read_table
 
 BANDS, SIZE_PX, ROWS = ("g", "r"), 5, 60
 WHOLE = Partition(3, 77)
@@ -130,16 +134,49 @@ def test_runs_and_single_records_are_read(tmp_path):
             np.testing.assert_array_equal(file.read(np.array(rows, np.int64)), values[rows])
 
 
-def test_an_experiment_packs_stamps_in_the_scratch_folder_of_the_run(tmp_path, monkeypatch):
+def trial_of(tmp_path, monkeypatch):
+    """Give what a task of an experiment is told."""
     work = store(tmp_path, [WHOLE])
     monkeypatch.setattr(fitting, "prepare_backend", lambda *_: None)
-    config = Config(
-        survey=SurveySettings(preset="kids_dr4"),
-        train=TrainSettings(sample="sdss", classes=CLASSES),
-    )
-    made = fitting.fit_variant(
-        work, tmp_path / "answers.parquet", "mnn_all_stamps", ALL_SOURCES, 0, 1, 1, DESCRIPTION,
-        config, "r", frozenset(),
+    settings = TrainSettings(sample="sdss", classes=CLASSES, test_fraction=0.3)
+    config = Config(survey=SurveySettings(preset="kids_dr4"), train=settings)
+    trial = fitting.Trial(
+        "mnn_all_stamps", ALL_SOURCES, 0, 1, 1, DESCRIPTION, "r", frozenset()
     )  # fmt: skip
+    checkpoint = CheckpointFile.of(work, "experiment.table1/it", "fingerprint")
+    return work, config, trial, tmp_path / "answers.parquet", checkpoint
+
+
+def test_an_experiment_packs_stamps_in_the_scratch_folder_of_the_run(tmp_path, monkeypatch):
+    told = trial_of(tmp_path, monkeypatch)
+    made = fitting.fit_variant(*told)
     assert "of the class" in made.facts[fitting.REASON], "too few teach, but they were read"
-    assert work.scratch.is_dir()
+    assert told[0].scratch.is_dir()
+
+
+def test_a_training_of_an_experiment_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    told = trial_of(tmp_path, monkeypatch)
+    kept = told[-1]
+
+    def fit(entry, description, train, validation, settings, seed, checkpoints):
+        with checkpoints.opened() as arrays:
+            begun = arrays is not None
+        if not begun:
+            checkpoints.save([("epoch", np.ones(1))])
+            raise KeyboardInterrupt
+        return SimpleNamespace(network=None, scores={"best_epoch": 1})
+
+    def say(network, blocks, *, batch_size):
+        rows = sum(len(block) for block in blocks)
+        return SimpleNamespace(probabilities=np.full((rows, 2), 0.5, np.float32))
+
+    monkeypatch.setattr(fitting, "why_not", lambda *_: "")
+    monkeypatch.setattr(fitting, "fit_network", fit)
+    monkeypatch.setattr(fitting, "score", say)
+    with pytest.raises(KeyboardInterrupt):
+        fitting.fit_variant(*told)
+    assert kept.path.exists()
+    made = fitting.fit_variant(*told)
+    assert made.facts[fitting.BEST_EPOCH] == 1
+    assert not kept.path.exists()
+    assert read_table(tmp_path / "answers.parquet").num_rows == made.rows - made.facts["train_rows"]

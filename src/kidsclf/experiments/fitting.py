@@ -1,12 +1,12 @@
 """One task of an experiment: some labelled sources teach a network, others judge it."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
-from kidsclf.config import Config
-from kidsclf.experiments.rows import choose_rows, split_for, why_not
+from kidsclf.config import Config, TrainSettings
+from kidsclf.experiments.rows import ChosenRows, choose_rows, split_for, why_not
 from kidsclf.experiments.scores import Judged
 from kidsclf.experiments.variants import Variant
 from kidsclf.features.images import span_unit
@@ -14,6 +14,7 @@ from kidsclf.infer.score import score
 from kidsclf.models.backend import prepare_backend
 from kidsclf.models.description import InputDescription
 from kidsclf.models.table import network_entry
+from kidsclf.pipeline.checkpoint_file import CheckpointFile
 from kidsclf.pipeline.fitting import ANSWER_BATCH, scratch_folder
 from kidsclf.pipeline.inputs import as_lists, matrix
 from kidsclf.pipeline.mapping import Made
@@ -23,74 +24,95 @@ from kidsclf.schema import Inputs
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.receipts import Receipt
 from kidsclf.store.tables import read_table, write_table
-from kidsclf.train.fit import fit_network
+from kidsclf.train.fit import FittedNetwork, fit_network
 
 REASON, TRAIN_ROWS, BEST_EPOCH = "reason", "train_rows", "best_epoch"
 """Facts of a receipt: why there is no answer, and how the training went."""
 
 
-def fit_variant(
-    work: WorkDirectory,
-    path: Place,
-    name: str,
-    variant: Variant,
-    number: int,
-    seed: int,
-    draw_seed: int,
-    description: InputDescription,
-    config: Config,
-    reference_band: str | None,
-    left_out: frozenset[str],
-) -> Made:
-    """Train one network as a variant says and publish its answers for the test sources.
+@dataclass(frozen=True)
+class Trial:
+    """One training of an experiment.
 
-    Parameters
+    Attributes
     ----------
-    path : Place
-        Of the table of answers, which is empty where there can be none.
-    name : str
-        Of the network.
+    network : str
+    variant : Variant
     number, seed, draw_seed : int
         The seed's number, which chooses the split; of weights; of the draw of training sources.
     description : InputDescription
         What the network reads.
+    reference_band : str or None
+    left_out : frozenset of str
+        Labels of partitions in quarantine.
     """
-    entry, settings = network_entry(name), config.train
-    if entry.family == "keras":
+
+    network: str
+    variant: Variant
+    number: int
+    seed: int
+    draw_seed: int
+    description: InputDescription
+    reference_band: str | None
+    left_out: frozenset[str]
+
+
+def fit_variant(
+    work: WorkDirectory, config: Config, trial: Trial, path: Place, checkpoint: CheckpointFile
+) -> Made:
+    """Train one network and publish its answers for the test sources.
+
+    Cut short, it goes on from the last epoch that it finished.
+
+    Parameters
+    ----------
+    work : WorkDirectory
+    config : Config
+    trial : Trial
+    path : Place
+        Of the table of answers, which is empty where there can be none.
+    checkpoint : CheckpointFile
+    """
+    settings, band = config.train, trial.reference_band
+    if network_entry(trial.network).family == "keras":
         prepare_backend(config.infer.backend, settings.threads)
-    bands = dict.fromkeys([*description.bands, *([reference_band] if reference_band else [])])
-    read = replace(description, bands=tuple(bands))
-    prepare = span_unit if variant.normalised else None
+    bands = dict.fromkeys([*trial.description.bands, *([band] if band else [])])
+    read = replace(trial.description, bands=tuple(bands))
+    prepare = span_unit if trial.variant.normalised else None
     with packed_sample(
-        work, settings.sample, read, left_out, scratch_folder(work, config), prepare
+        work, settings.sample, read, trial.left_out, scratch_folder(work, config), prepare
     ) as sample:
-        magnitude = _reference(sample.photometry, reference_band)
-        split = split_for(sample.names, settings, number)
-        rows = choose_rows(split, magnitude, variant, draw_seed)
-        reason = why_not(rows, sample.codes, sample.classes, variant)
-        if reason:
-            nobody = rows.test[:0]
-            nothing = np.empty((0, len(sample.classes)), np.float32)
-            write_table(path, _answers(sample.only(nobody), magnitude[nobody], nothing))
-            return Made(0, (path,), {REASON: reason})
-        fitted = fit_network(
-            entry,
-            description,
-            sample.only(rows.train),
-            sample.only(rows.validation),
-            settings,
-            seed=seed,
-        )
+        magnitude = _reference(sample.photometry, band)
+        split = split_for(sample.names, settings, trial.number)
+        rows = choose_rows(split, magnitude, trial.variant, trial.draw_seed)
         test = sample.only(rows.test)
-        blocks = test.blocks(description.size_px, ANSWER_BATCH)
+        reason = why_not(rows, sample.codes, sample.classes, trial.variant)
+        if reason:
+            nothing = np.empty((0, len(sample.classes)), np.float32)
+            write_table(path, _answers(test.only(rows.test[:0]), magnitude[:0], nothing))
+            return Made(0, (path,), {REASON: reason})
+        fitted = _fit(trial, sample, rows, settings, checkpoint)
+        blocks = test.blocks(trial.description.size_px, ANSWER_BATCH)
         said = score(fitted.network, blocks, batch_size=ANSWER_BATCH)
         write_table(path, _answers(test, magnitude[rows.test], said.probabilities))
-    facts = {
-        REASON: "",
-        TRAIN_ROWS: len(rows.train),
-        BEST_EPOCH: int(fitted.scores["best_epoch"]),
-    }
-    return Made(len(rows.train) + len(rows.test), (path,), facts)
+    checkpoint.remove()
+    taught, epoch = len(rows.train), int(fitted.scores["best_epoch"])
+    facts = {REASON: "", TRAIN_ROWS: taught, BEST_EPOCH: epoch}
+    return Made(taught + len(rows.test), (path,), facts)
+
+
+def _fit(
+    trial: Trial,
+    sample: PackedSample,
+    rows: ChosenRows,
+    settings: TrainSettings,
+    checkpoint: CheckpointFile,
+) -> FittedNetwork:
+    train, validation = sample.only(rows.train), sample.only(rows.validation)
+    entry = network_entry(trial.network)
+    return fit_network(
+        entry, trial.description, train, validation, settings, trial.seed, checkpoint
+    )
 
 
 def _reference(inputs: Inputs, band: str | None) -> np.ndarray:

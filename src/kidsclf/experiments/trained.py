@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from kidsclf.errors import ConfigError, PlanError
 from kidsclf.experiments import published
-from kidsclf.experiments.fitting import REASON, fit_variant, read_judged
+from kidsclf.experiments.fitting import REASON, Trial, fit_variant, read_judged
 from kidsclf.experiments.scores import (
     Judged,
     Key,
@@ -27,6 +27,7 @@ from kidsclf.experiments.variants import (
 )
 from kidsclf.models.description import InputDescription
 from kidsclf.models.table import network_entry
+from kidsclf.pipeline.checkpoint_file import CheckpointFile
 from kidsclf.pipeline.context import (
     Context,
     code_fingerprint,
@@ -37,6 +38,7 @@ from kidsclf.pipeline.mapping import Task
 from kidsclf.pipeline.plan import PROCESS_GIB, teaching_bytes
 from kidsclf.pipeline.sample_receipts import SampleReceipts
 from kidsclf.pipeline.train import network_reads, require_matched
+from kidsclf.places import remove_tree
 from kidsclf.store.receipts import fingerprint
 
 _GIB = 1024.0**3
@@ -199,6 +201,7 @@ def train_all(
     sample = SampleReceipts(context)
     planned = [_task(sample, experiment, row, number) for row, number in tasks]
     mapped = context.engine.map(planned)
+    remove_tree(context.work.checkpoints / f"experiment.{experiment}")  # also of other settings
     judged: list[Judged] = []
     notes: dict[tuple[str, str], str] = {}
     for (row, number), receipt in zip(tasks, mapped.receipts, strict=True):
@@ -295,43 +298,35 @@ def _task(sample: SampleReceipts, experiment: str, row: Asked, number: int) -> T
     context, entry = sample.context, network_entry(row.network)
     config = context.config
     settings = config.train
-    description = network_reads(context, row.network)
-    seed = _seed(context, row.network, number)
-    draw_seed = _seed(context, "draw", number)
+    trial = Trial(
+        row.network,
+        row.variant,
+        number,
+        _seed(context, row.network, number),
+        _seed(context, "draw", number),
+        network_reads(context, row.network),
+        context.survey.reference_band,
+        sample.left_out,
+    )
     made_from = fingerprint(
         code_fingerprint("train", "models", "features", "infer/score.py", *_CODE),
         sample.made_from(images=entry.images),
         settings.sample,
         settings_of(settings.trees if entry.family == "xgboost" else settings.neural),
         [settings.validation_fraction, settings.test_fraction, settings.threads],
-        description.as_dict(),
-        str(row.variant),
-        [number, seed, draw_seed],
+        trial.description.as_dict(),
+        str(trial.variant),
+        [number, trial.seed, trial.draw_seed],
         config.infer.backend,
-        context.survey.reference_band,
-        sorted(sample.left_out),
+        trial.reference_band,
+        sorted(trial.left_out),
     )
     name = f"{row.variant.key}_{row.network}_{number}"
-    return Task(
-        f"experiment.{experiment}",
-        name,
-        made_from,
-        fit_variant,
-        (
-            context.work,
-            context.work.experiment(experiment) / "answers" / f"{name}.parquet",
-            row.network,
-            row.variant,
-            number,
-            seed,
-            draw_seed,
-            description,
-            config,
-            context.survey.reference_band,
-            sample.left_out,
-        ),
-        essential=True,
-    )
+    stage = f"experiment.{experiment}"
+    path = context.work.experiment(experiment) / "answers" / f"{name}.parquet"
+    checkpoint = CheckpointFile.of(context.work, f"{stage}/{name}", made_from)
+    arguments = (context.work, config, trial, path, checkpoint)
+    return Task(stage, name, made_from, fit_variant, arguments, essential=True)
 
 
 def _seed(context: Context, name: str, number: int) -> int:
