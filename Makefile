@@ -20,7 +20,7 @@ DEMO_SURVEY := runs/demo_survey
 DEMO_RUN := runs/demo
 MOCK_SOURCES := $(wildcard src/kidsclf/mock/*.py src/kidsclf/mock/*.npz)
 # some tests wait, others compute with one thread: two processes keep two cores at work
-PYTEST_ARGS ?= --numprocesses 2 --dist loadgroup
+PYTEST_ARGS ?= --numprocesses 2 --dist loadfile
 
 .PHONY: help
 help: ## list the targets

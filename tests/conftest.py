@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from s3_server import S3Server, environment, missing_programs, running_server
 from warm_command import WarmCommand, warm_command
@@ -26,14 +28,24 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", line)
 
 
-DEAR = {"image_run", "mock_survey", "s3_server"}
-"""Fixtures that take minutes to make."""
+TOGETHER = (
+    *("test_check.py", "test_features_stage.py", "test_notebook.py", "test_object_store.py"),
+    *("test_remote_runs.py", "test_remote_tables.py", "test_remote_tiles.py", "test_session.py"),
+    "test_with_images.py",
+)
+"""They share a run with images or a server of objects, which take minutes to make."""
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Where processes share the suite, leave a file's tests to one, and all with dear fixtures."""
-    group = "dear" if DEAR & set(getattr(item, "fixturenames", ())) else str(item.path)
-    item.add_marker(pytest.mark.xdist_group(group))
+class _ByFile(LoadFileScheduling):
+    """Where processes share the suite, each takes files, and one of them those of ``TOGETHER``."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "together" if file.endswith(TOGETHER) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    return _ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
