@@ -120,6 +120,20 @@ def measure(size: str, repeats: int) -> Record:
     )
 
 
+@contextmanager
+def drawn_run(rows: int, per_partition: int) -> Iterator[WorkDirectory]:
+    """Give a work directory of drawn sources as a run leaves it, products included."""
+    with tempfile.TemporaryDirectory() as folder, _processes(WORKERS) as workers:
+        sky = _drawn(Sky(Path(folder) / "work", rows, per_partition), workers)
+        with _processes(1) as client:
+            _timed(sky, workers, client)
+        (sky.root / "run.toml").write_text(
+            f'[survey]\npreset = "kids_dr4"\ncatalogue = ["drawn"]\n'
+            f'[samples.{SAMPLE}]\npreset = "sdss_specobj"\n[train]\nnetworks = ["{NETWORK}"]\n'
+        )
+        yield sky.work
+
+
 @dataclass(frozen=True)
 class Cost:
     """Seconds of each step, and the peak memory of each kind of process, GiB."""

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from kidsclf.config import StoreSettings
 from kidsclf.errors import ConfigError
+from kidsclf.explorer.server import serve
 from kidsclf.pipeline.check import check_work_directory
 from kidsclf.pipeline.compare import compare
 from kidsclf.pipeline.compared_rows import parse_columns, plan_catalogue
@@ -23,6 +24,7 @@ from kidsclf.store.products import SUFFIXES
 
 _UNSOUND = 4
 _MOST_NAMED = 20
+_PORT = 5011
 
 
 @dataclass(frozen=True)
@@ -233,6 +235,32 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    _add_work_directory(parser)
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=_PORT,
+        metavar="N",
+        help="on loopback; 0 takes a free one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--read-only", action="store_true", help="take no verdicts and write nothing"
+    )
+
+
+def _serve(options: argparse.Namespace) -> int:
+    work = _work_directory(options)
+    serve(work, options.port, _announce, read_only=options.read_only)
+    print("explorer stopped")
+    return 0
+
+
+def _announce(address: str) -> None:
+    print(f"explorer {address}", flush=True)
+    print("         open it in a browser on this machine; Ctrl-C ends it", flush=True)
+
+
 COMMANDS = {
     command.name: command
     for command in (
@@ -250,5 +278,6 @@ COMMANDS = {
             _add_compare,
             _compare,
         ),
+        Command("serve", "look at a finished run in a browser on this machine", _add_serve, _serve),
     )
 }

@@ -1,6 +1,7 @@
 """Small surveys and the command, for tests of whole runs."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -190,4 +191,12 @@ def image_run(mock_survey) -> Path:
     """The work directory of a run over the mock survey."""
     work = mock_survey / "work"
     run_as_a_user_does(mock_survey / "run.toml", "--workdir", work)
+    return work
+
+
+@pytest.fixture(scope="module")
+def explored_work(image_run, tmp_path_factory) -> Path:
+    """A copy of the run over the mock survey, for verdicts to be given on its sources."""
+    work = tmp_path_factory.mktemp("explorer") / "work"
+    shutil.copytree(image_run, work)
     return work

@@ -11,24 +11,11 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from chromium import FLAGS
 from kidsclf.report import ReportTables, render_page
 
 pytestmark = pytest.mark.browser
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--enable-logging=stderr",
-    # Nothing but this machine exists for the browser, so it cannot run errands of its own either.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)
 LIGHT, DARK = "--blink-settings=preferredColorScheme=1", "--blink-settings=preferredColorScheme=0"
 
 # Chromium has no window narrower than 500 pixels: a phone is a frame, and the frame is measured.

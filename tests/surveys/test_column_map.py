@@ -145,7 +145,7 @@ def test_mistakes_are_named(write, text, says):
 def test_an_unknown_preset_is_answered_with_the_nearest():
     with pytest.raises(ConfigError, match=r"'kids_dr7'; did you mean 'kids_dr[45]'"):
         load_column_map("kids_dr7")
-    with pytest.raises(ConfigError, match=r"known are gaia, "):
+    with pytest.raises(ConfigError, match=r"known are eyes, gaia, "):
         load_column_map("zzzzzz")
     with pytest.raises(ConfigError, match=r"nowhere.toml: No such file"):
         load_column_map("nowhere.toml")

@@ -148,8 +148,8 @@ def answer(work: WorkDirectory, question: Question, form: str, output: Place) ->
         When there is no catalogue, or it is damaged.
     """
     store = HatsCatalogue(work.products / "catalog")
-    everywhere = _partitions(store)
-    concerned = _concerned(everywhere, question.cone)
+    everywhere = catalogue_partitions(store)
+    touched = concerned(everywhere, question.cone)
     with open_parquet(store.path(everywhere[0])) as file:
         whole = file.schema_arrow
     names = _columns(question, whole)
@@ -158,14 +158,21 @@ def answer(work: WorkDirectory, question: Question, form: str, output: Place) ->
     find = partial(find_rows, store, question, names)
     ahead = _LOCAL_AT_ONCE if is_local(work.root) else ASKED_AT_ONCE
     with open_product(form, output, schema, columns, _cards(question)) as append:
-        for found in read_ahead(find, concerned, ahead):
+        for found in read_ahead(find, touched, ahead):
             if found.num_rows:
                 append(found)
                 rows += found.num_rows
-    return Answer(rows, len(concerned), len(everywhere))
+    return Answer(rows, len(touched), len(everywhere))
 
 
-def _partitions(store: HatsCatalogue) -> tuple[Partition, ...]:
+def catalogue_partitions(store: HatsCatalogue) -> tuple[Partition, ...]:
+    """List the partitions of a finished catalogue in the order of the sky.
+
+    Raises
+    ------
+    StoreError
+        When there is none.
+    """
     if not (store.root / "partition_info.csv").exists():
         raise StoreError(
             f"a catalogue was to be asked, but there is none at {store.root}; give the folder of a "
@@ -174,7 +181,8 @@ def _partitions(store: HatsCatalogue) -> tuple[Partition, ...]:
     return store.partitions()
 
 
-def _concerned(partitions: Sequence[Partition], cone: Cone | None) -> Sequence[Partition]:
+def concerned(partitions: Sequence[Partition], cone: Cone | None) -> Sequence[Partition]:
+    """List the partitions that a cone may touch; without one, all."""
     if cone is None:
         return partitions
     touched = SkyIndex.of_partitions(partitions).touching(cone.stretches())
@@ -183,7 +191,7 @@ def _concerned(partitions: Sequence[Partition], cone: Cone | None) -> Sequence[P
 
 def _columns(question: Question, whole: pa.Schema) -> tuple[str, ...]:
     everything = tuple(name for name in whole.names if name != SPATIAL_INDEX)
-    classes = _classes(everything)
+    classes = catalogue_classes(everything)
     if question.class_name and question.class_name.upper() not in classes:
         raise ConfigError(
             f"--class {question.class_name} was asked for, but the classes are "
@@ -208,7 +216,7 @@ def _columns(question: Question, whole: pa.Schema) -> tuple[str, ...]:
     return tuple(dict.fromkeys(question.columns)) if question.columns else everything
 
 
-def _classes(names: Sequence[str]) -> list[str]:
+def catalogue_classes(names: Sequence[str]) -> list[str]:
     """List the classes of a catalogue: those with a probability, raw and calibrated."""
     found = (name[2:].upper() for name in names if name.startswith("p_"))
     return [each for each in found if calibrated_column(each) in names]

@@ -19,6 +19,24 @@ from kidsclf.store.row_groups import place_of, row_groups_touching
 
 
 @dataclass(frozen=True)
+class Range:
+    """Values of a column of numbers, both ends included; None is no end, and NaN is in none."""
+
+    column: str
+    low: float | None = None
+    high: float | None = None
+
+    def holds(self, values: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Say which values lie in it, compared in their own precision."""
+        held: NDArray[np.bool_] = ~np.isnan(values)
+        if self.low is not None:
+            held &= values >= values.dtype.type(self.low)
+        if self.high is not None:
+            held &= values <= values.dtype.type(self.high)
+        return held
+
+
+@dataclass(frozen=True)
 class Question:
     """Which sources are asked for; None asks for all.
 
@@ -33,6 +51,8 @@ class Question:
         Bits of ``ScoreFlag``, added up: all of the first are set, none of the others.
     columns : tuple of str or None
         Those of the answer, in their order; None: all but the spatial index.
+    ranges : tuple of Range
+        All of which a source is in.
     """
 
     cone: Cone | None = None
@@ -41,6 +61,7 @@ class Question:
     flags: int = 0
     without_flags: int = 0
     columns: tuple[str, ...] | None = None
+    ranges: tuple[Range, ...] = ()
 
 
 def find_rows(
@@ -87,7 +108,9 @@ def _deciding(question: Question) -> list[str]:
         P_MAX: question.p_min,
         FLAGS: (question.flags | question.without_flags) or None,
     }
-    return [name for name, what in asked.items() if what is not None]
+    ranged = (each.column for each in question.ranges)
+    named = (name for name, what in asked.items() if what is not None)
+    return list(dict.fromkeys((*named, *ranged)))
 
 
 def _groups(file: pq.ParquetFile, question: Question) -> list[int]:
@@ -96,17 +119,26 @@ def _groups(file: pq.ParquetFile, question: Question) -> list[int]:
     if question.cone is not None:
         stretches = question.cone.stretches()
         groups = [*row_groups_touching(file.metadata, SPATIAL_INDEX, stretches).tolist()]
-    place = place_of(file.metadata, P_MAX)
-    if question.p_min is None or place is None:
-        return groups
-    return [group for group in groups if _reaches(file, group, place, question.p_min)]
+    for asked in _ranges(question):
+        place = place_of(file.metadata, asked.column)
+        if place is not None:
+            groups = [group for group in groups if _reaches(file, group, place, asked)]
+    return groups
 
 
-def _reaches(file: pq.ParquetFile, group: int, place: int, p_min: float) -> bool:
+def _ranges(question: Question) -> tuple[Range, ...]:
+    """List the ranges that are asked for, the least ``p_max`` among them."""
+    surely = () if question.p_min is None else (Range(P_MAX, low=question.p_min),)
+    return (*surely, *question.ranges)
+
+
+def _reaches(file: pq.ParquetFile, group: int, place: int, asked: Range) -> bool:
     statistics = file.metadata.row_group(group).column(place).statistics
     if statistics is None or not statistics.has_min_max:
         return True
-    return bool(np.float32(statistics.max) >= np.float32(p_min))
+    above = asked.low is None or np.float32(statistics.max) >= np.float32(asked.low)
+    below = asked.high is None or np.float32(statistics.min) <= np.float32(asked.high)
+    return bool(above and below)
 
 
 def _answers(
@@ -133,8 +165,8 @@ def _chosen(rows: pa.Table, question: Question) -> NDArray[np.bool_]:
     if question.class_name is not None:
         same = pc.equal(pc.utf8_lower(rows[CLASS]), question.class_name.lower())
         chosen &= same.to_numpy()
-    if question.p_min is not None:  # as float32: that is what the probability is
-        chosen &= rows[P_MAX].to_numpy() >= np.float32(question.p_min)
+    for each in _ranges(question):
+        chosen &= each.holds(rows[each.column].to_numpy())
     decisive = question.flags | question.without_flags
     if decisive:
         chosen &= (rows[FLAGS].to_numpy() & decisive) == question.flags

@@ -35,3 +35,22 @@ def pixel_directions(order: int, pixels: NDArray[np.int64]) -> NDArray[np.float6
     [[1.0, 0.0, 0.0]]
     """
     return np.stack(healpy.pix2vec(1 << order, pixels, nest=True), axis=-1)
+
+
+def cap_of(order: int, pixels: NDArray[np.int64]) -> tuple[float, float, float]:
+    """Give centre and radius, degrees, of a circle that holds NESTED pixels.
+
+    The centre is the mean direction of the pixels; where they have none, as on the whole sky, it
+    is (0, 0).
+
+    >>> [round(each, 3) for each in cap_of(6, np.array([0]))]
+    [45.0, 0.597, 0.954]
+    """
+    directions = pixel_directions(order, pixels)
+    mean = directions.sum(axis=0)
+    length = float(np.linalg.norm(mean))
+    centre = mean / length if length > 1e-6 * max(len(pixels), 1) else np.array([1.0, 0.0, 0.0])
+    ra, dec = healpy.vec2ang(centre, lonlat=True)
+    furthest = np.arccos(np.clip(directions @ centre, -1, 1)).max(initial=0.0)
+    radius = np.degrees(furthest + healpy.max_pixrad(1 << order))
+    return float(ra[0]), float(dec[0]), float(min(radius, 180.0))

@@ -70,6 +70,11 @@ class WorkDirectory:
         return self.root / "failure.json"
 
     @property
+    def verdicts(self) -> Place:
+        """What people said of sources in the explorer; theirs, and not what a run makes."""
+        return self.root / "verdicts" / "verdicts.parquet"
+
+    @property
     def staging(self) -> Place:
         """Sorted chunks between reading and splitting; removed when a stage ends."""
         return self.root / "staging"

@@ -1,10 +1,12 @@
 """One source as the network saw it: its stamp above its magnitudes."""
 
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -58,6 +60,31 @@ def asinh_stretch(image: NDArray[np.float64]) -> NDArray[np.float64]:
     return scaled
 
 
+def stamp_png(image: NDArray[np.float64]) -> bytes | None:
+    """Write a stamp as a picture, a pixel for a pixel, dark sources on white, the first row below.
+
+    Parameters
+    ----------
+    image : float array (size, size)
+
+    Returns
+    -------
+    bytes or None
+        PNG; None where the stamp has no number.
+    """
+    if not np.isfinite(image).any():
+        return None
+    page = BytesIO()
+    imsave(page, _grey(np.asarray(image, np.float64)), format="png", origin="lower")
+    return page.getvalue()
+
+
+def _grey(image: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Turn a stamp into grey pixels, (size, size, 3)."""
+    shown = np.round(255 * np.nan_to_num(asinh_stretch(image))).astype(np.uint8)
+    return np.repeat(255 - shown[..., None], 3, axis=2)
+
+
 def _stamp(axes: Axes, source: Row) -> None:
     size, pixels = int(source["size_px"] or 0), source["image"] or []
     image = np.asarray(pixels, dtype=np.float64)
@@ -66,10 +93,7 @@ def _stamp(axes: Axes, source: Row) -> None:
     axes.spines[:].set_visible(True)
     axes.spines[:].set_color(LINE)
     if size and image.size == size * size and np.isfinite(image).any():
-        stretched = asinh_stretch(image.reshape(size, size))
-        shown = np.round(255 * np.nan_to_num(stretched)).astype(np.uint8)
-        grey = np.repeat(255 - shown[..., None], 3, axis=2)
-        axes.imshow(grey, origin="lower", interpolation="none")
+        axes.imshow(_grey(image.reshape(size, size)), origin="lower", interpolation="none")
     else:
         axes.text(0.5, 0.5, "no image", transform=axes.transAxes, ha="center", color=MUTED)
 

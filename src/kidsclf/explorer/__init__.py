@@ -1,0 +1,1 @@
+"""A look at a finished run in a browser on the same machine."""
