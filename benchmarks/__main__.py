@@ -1,8 +1,9 @@
-"""Run benchmarks, or compare two result files.
+"""Run benchmarks, compare two result files, or write docs/benchmarks.md from those that are kept.
 
 python -m benchmarks                       all of them, small
 python -m benchmarks match cutouts --size full --repeats 5 --out results.json
 python -m benchmarks compare OLD.json NEW.json
+python -m benchmarks table
 """
 
 import argparse
@@ -14,8 +15,9 @@ from pathlib import Path
 import benchmarks
 from benchmarks.compare import print_changes
 from benchmarks.record import SIZES, print_record, read_records, write_records
+from benchmarks.table import write_page
 
-_NOT_BENCHMARKS = {"__main__", "record", "compare"}
+_NOT_BENCHMARKS = {"__main__", "record", "compare", "table"}
 
 
 def benchmark_names() -> tuple[str, ...]:
@@ -38,6 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.add_argument("new", type=Path)
         files = parser.parse_args(arguments[1:])
         print_changes(read_records(files.old), read_records(files.new))
+        return 0
+    if arguments == ["table"]:
+        write_page()
         return 0
     names = benchmark_names()
     parser = argparse.ArgumentParser(

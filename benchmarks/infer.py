@@ -11,7 +11,8 @@ columns of the catalogue are read by pyarrow alone, too. Beside the time stands 
 all threads of the workers, which other programs on the machine disturb less.
 
 Operations are two for each multiplication of the network as it was trained; what was made ready
-needs a fifth fewer.
+needs a fifth fewer. Beside them stands what a plain matrix product in the same precision reaches in
+the same process: the most that the device can be expected to do.
 """
 
 import collections
@@ -37,7 +38,7 @@ from benchmarks.record import Measurement, Ratio, Record, machine, rates, ratio
 from kidsclf.config import Config, TreeSettings
 from kidsclf.features.colours import photometry_features
 from kidsclf.features.images import stack_stamps
-from kidsclf.models.backend import prepare_backend
+from kidsclf.models.backend import choose_precision, prepare_backend
 from kidsclf.models.description import InputDescription
 from kidsclf.models.files import load_network, save_network
 from kidsclf.models.table import network_entry
@@ -45,6 +46,7 @@ from kidsclf.pipeline.fitting import BRIGHTEST, NOVELTY, VALIDATION
 from kidsclf.pipeline.infer import ready, score_partition
 from kidsclf.pipeline.inputs import columns_read, open_sources
 from kidsclf.pipeline.mapping import Engine, Task
+from kidsclf.places import files_below
 from kidsclf.schema import (
     DEC,
     LABEL,
@@ -81,6 +83,8 @@ TAUGHT = 2_000
 LOG_ODDS = 4.0
 """Standard deviation of the logarithm of a class's odds."""
 OF_THE_BARE, OF_KERAS = 0.95, 1.5
+SIDE, PRODUCTS = 1024, 16
+"""Of the matrices that are multiplied for the most that the device can do."""
 CLOCKS = {"sources": "wall", "of one core": "cpu"}
 """Which clock a quantity is of."""
 _MIB = 1024.0**2
@@ -169,6 +173,8 @@ def _subjects(
     }
     if not network_entry(name).images:
         subjects["pyarrow"] = within(pyarrow_alone)
+    else:
+        subjects["matrix product"] = within(matrix_product)
     if network_entry(name).family == "keras":
         subjects["Keras"] = within(keras_alone, few)
     return subjects
@@ -182,6 +188,8 @@ def _speeds(
     done |= {"Keras": few, "bare, in 2 processes": 2 * made["rows"]}
     found = {}
     for each, seconds in taken.items():
+        if each == "matrix product":
+            continue
         for quantity, clock in CLOCKS.items():
             of_clock = [getattr(one, clock) for one in seconds]
             speed = rates(f"{name}: {each}", quantity, "sources/s", done[each], of_clock)
@@ -194,6 +202,9 @@ def _speeds(
         speed = found["bare", "of one core"]
         giga = tuple(2e-9 * made["multiply_adds"] * each for each in speed.values)
         found["bare", "operations"] = Measurement(f"{name}: bare", "operations", "GFLOP/s", giga)
+        of = f"{name}: matrix product"
+        giga = tuple(2e-9 * PRODUCTS * SIDE**3 / each.cpu for each in taken["matrix product"])
+        found["matrix product", "operations"] = Measurement(of, "operations", "GFLOP/s", giga)
     return found
 
 
@@ -210,6 +221,10 @@ def _ratios(measured: Mapping[tuple[str, str], Measurement]) -> Iterator[Ratio]:
             above, below = ((f"{name}: {each}", quantity) for each in (subject, peer))
             if below in measured:
                 yield ratio(measured[above], measured[below], goal)
+    for name in NETWORKS:
+        above, below = ((f"{name}: {each}", "operations") for each in ("bare", "matrix product"))
+        if below in measured:
+            yield ratio(measured[above], measured[below])
 
 
 def keras_alone(root: Path, name: str, few: int) -> Taken:
@@ -224,6 +239,20 @@ def bare(root: Path, name: str) -> Taken:
     """(b) Let the network that was made ready answer for all sources."""
     network, inputs = _ready(root, name), _in_memory(root, name)
     return _taken(lambda: network.predict(*inputs, _batch(name)))
+
+
+def matrix_product(root: Path, name: str) -> Taken:
+    """Multiply square matrices in the precision of the network, and do nothing else."""
+    _ready(root, name)  # brings the backend
+    import tensorflow
+
+    settings = _config(name).infer
+    precision = choose_precision(settings.precision, settings.keras_backend)
+    square = tensorflow.cast(tensorflow.random.stateless_normal((SIDE, SIDE), (1, 1)), precision)
+    tensorflow.linalg.matmul(square, square).numpy()
+    return _taken(
+        lambda: [tensorflow.linalg.matmul(square, square).numpy() for _ in range(PRODUCTS)]
+    )
 
 
 def from_store(root: Path, name: str) -> Taken:
@@ -339,7 +368,12 @@ def make_work(root: Path, name: str, rows: int) -> dict[str, Any]:
     taught = random.normal(21, 1.2, (2, 500, len(BANDS))).astype(np.float32)
     novelty = learn_novelty(taught[0], codes, taught[1], BANDS, seed=1)
     write_table(folder / NOVELTY, novelty.as_table())
-    made = {"rows": rows * len(PARTITIONS), "multiply_adds": card.multiply_adds}
+    stored = sum(files_below(work.catalogue).values()) + sum(files_below(work.cutouts).values())
+    made = {
+        "rows": rows * len(PARTITIONS),
+        "multiply_adds": card.multiply_adds,
+        "stored bytes a source": round(stored / (rows * len(PARTITIONS)), 1),
+    }
     _trained.cache_clear()
     inputs = _in_memory(root, name)
     few = [None if each is None else each[:TAUGHT] for each in inputs]

@@ -136,6 +136,12 @@ def read_records(path: Path) -> tuple[Record, ...]:
     return tuple(_record(each) for each in content["records"])
 
 
+def read_machine(path: Path) -> Mapping[str, Any]:
+    """Read which machine a run was on, as ``machine`` describes it."""
+    found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))["machine"]
+    return found
+
+
 def _record(raw: Mapping[str, Any]) -> Record:
     measurements = tuple(
         Measurement(**{**each, "values": tuple(each["values"])}) for each in raw["measurements"]

@@ -15,6 +15,7 @@ from benchmarks.record import (
     read_records,
     write_records,
 )
+from benchmarks.table import PAGE, page
 
 
 @pytest.mark.parametrize("name", benchmark_names())
@@ -54,3 +55,18 @@ def test_only_changes_beyond_the_noise_are_marked(capsys):
     assert "CHANGED" not in capsys.readouterr().out
     print_changes([old], [slower])
     assert "CHANGED" in capsys.readouterr().out
+
+
+def test_the_page_of_benchmarks_says_what_the_result_files_hold():
+    assert PAGE.read_text(encoding="utf-8") == page(), "write it anew: python -m benchmarks table"
+
+
+def test_a_page_tells_machine_goal_and_range(tmp_path):
+    ours = Measurement("ours", "rate", "rows/s", (1_000_000.0, 3_000_000.0, 2_000_000.0))
+    theirs = Measurement("theirs", "rate", "rows/s", (1_000_000.0,) * 3)
+    told = Record("b", "small", (ours, theirs), (ratio(ours, theirs, goal=2.5),))
+    write_records(tmp_path / "b.json", [told])
+    text = page(tmp_path)
+    assert "| ours | theirs | rate | 2 (1 to 3) | ≥ 2.5: missed |" in text
+    assert "| ours | rate | 2,000,000 (1,000,000 to 3,000,000) rows/s |" in text
+    assert "| theirs | rate | 1,000,000 rows/s |" in text

@@ -12,6 +12,7 @@ from kidsclf.experiments import published
 from kidsclf.experiments.table import EXPERIMENTS, Experiment, Wish, experiment, write_result
 from kidsclf.models.table import network_entry
 from kidsclf.opening import WATCHERS, add_run_arguments, read_configuration, worker_environment
+from kidsclf.pipeline.choosing import settle_backend
 from kidsclf.pipeline.compared_rows import parse_columns
 from kidsclf.pipeline.context import Context
 from kidsclf.pipeline.full_disk import write_failures
@@ -77,6 +78,7 @@ def _work(options: argparse.Namespace) -> int:
         watcher = WATCHERS[options.log_format](sys.stderr)
         engine = Engine(client, work, watcher, config.run.on_bad_input)
         print(f"{engine.workers} workers ({config.cluster.kind}), dashboard {engine.dashboard}")
+        config, _ = settle_backend(config, survey, engine)
         context = Context(config, work, survey, samples, engine)
         kept = failure_kept(work.failure, f"experiment {asked.name}")
         with kept, _told_what_is_needed(asked):

@@ -86,7 +86,7 @@ def worker_environment(config: Config) -> dict[str, str]:
     ``models/backend.py``) and CuPy's pool, which gives nothing back, at most half.
     """
     return {
-        "KERAS_BACKEND": config.infer.backend,
+        "KERAS_BACKEND": config.infer.keras_backend,
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         "CUPY_GPU_MEMORY_LIMIT": "50%",
         "TF_CPP_MIN_LOG_LEVEL": "3",

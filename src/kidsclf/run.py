@@ -21,6 +21,7 @@ from kidsclf.config import Config
 from kidsclf.errors import ConfigError, KidsclfError, StoreError
 from kidsclf.experiment_command import EXPERIMENT
 from kidsclf.opening import WATCHERS, add_run_arguments, read_configuration, worker_environment
+from kidsclf.pipeline.choosing import remembered_backend, settle_backend
 from kidsclf.pipeline.context import Context
 from kidsclf.pipeline.dry_run import foresee
 from kidsclf.pipeline.first_look import check_inputs
@@ -145,6 +146,10 @@ def _run(options: argparse.Namespace) -> int:
         print(f"{engine.workers} workers ({config.cluster.kind}), dashboard {engine.dashboard}")
         print(f"map of the sky {sky_link(engine.dashboard)}", flush=True)
         with failure_kept(work.failure):
+            config, told = settle_backend(config, survey, engine)
+            if told is not None:
+                print(told, flush=True)
+                _write_settings(work, config)
             run_stages(Context(config, work, survey, samples, engine), stages)
         remove_unfinished(work.root)
     for line in result_lines(work, time.monotonic() - started):
@@ -247,6 +252,10 @@ def _prepare(work: WorkDirectory, config: Config, *, fresh: bool) -> None:
         for path in work.made:
             remove_tree(path)
     remove_unfinished(work.root)
+    _write_settings(work, config)
+
+
+def _write_settings(work: WorkDirectory, config: Config) -> None:
     settings = tomli_w.dumps(_without_none(config.model_dump(mode="json")))
     write_text(work.settings, f"{_WRITTEN}\n{settings}")
 
@@ -282,6 +291,7 @@ def _print_plan(
         print("--fresh         what kidsclf made in the work directory is removed first")
     # What a fresh run finds is what a folder holds that is not there.
     met = WorkDirectory(work.root / "fresh") if fresh else work
+    config = remembered_backend(config, survey, met)
     found = foresee(config, met, survey, samples, names)
     if "report" in names:
         print("report          the page is made anew by every run")

@@ -119,6 +119,38 @@ def test_an_answer_does_not_depend_on_its_neighbours(network, sources, precision
     assert two.tobytes() == whole.tobytes()
 
 
+def test_a_batch_that_finds_no_memory_is_halved_and_said_so(network, sources, monkeypatch, caplog):
+    folded, asked = FoldedNetwork.of(network, "float32", 1), []
+    ask = folded._in_batches
+
+    def with_little_memory(model, photometry, stamps, batch_size):
+        asked.append(batch_size)
+        if batch_size > 100:
+            raise type("ResourceExhaustedError", (RuntimeError,), {})("the card is full")
+        return ask(model, photometry, stamps, batch_size)
+
+    photometry, stamps = (None if each is None else each[:150] for each in sources)
+    whole = folded.predict(photometry, stamps, 128)
+    monkeypatch.setattr(folded, "_in_batches", with_little_memory)
+    assert np.abs(folded.predict(photometry, stamps, 128) - whole).max() < 2e-5
+    assert asked[-2] // 2 == asked[-1] <= 100
+    assert "halved from here on" in caplog.text
+    asked.clear()
+    folded.predict(photometry, stamps, 128)
+    assert max(asked) <= 100, "it forgot that the memory was short"
+
+
+def test_a_network_that_fits_nowhere_says_so(network, sources, monkeypatch):
+    folded = FoldedNetwork.of(network, "float32", 1)
+
+    def without_memory(*_):
+        raise MemoryError("none")
+
+    monkeypatch.setattr(folded, "_in_batches", without_memory)
+    with pytest.raises(MemoryError):
+        folded.predict(sources[0], sources[1], 64)
+
+
 def test_nothing_is_asked_of_no_sources(network, sources):
     photometry, stamps = sources
     folded = FoldedNetwork.of(network, "bfloat16", 2)

@@ -75,7 +75,7 @@ def fit_variant(
     """
     settings, band = config.train, trial.reference_band
     if network_entry(trial.network).family == "keras":
-        prepare_backend(config.infer.backend, settings.threads)
+        prepare_backend(config.infer.keras_backend, settings.threads)
     bands = dict.fromkeys([*trial.description.bands, *([band] if band else [])])
     read = replace(trial.description, bands=tuple(bands))
     prepare = span_unit if trial.variant.normalised else None

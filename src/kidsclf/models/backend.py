@@ -5,6 +5,7 @@ so a worker calls ``prepare_backend`` first and once.
 """
 
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Literal
 from kidsclf.errors import ConfigError, PlanError
 
 Backend = Literal["tensorflow", "jax", "torch"]
+BACKENDS: tuple[Backend, ...] = ("tensorflow", "jax", "torch")
 Precision = Literal["float32", "bfloat16"]
 
 _BFLOAT16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -62,6 +64,23 @@ def prepare_backend(backend: Backend, threads: int) -> None:
         _prepare_tensorflow(threads)
     elif backend == "torch":
         _prepare_torch(threads)
+    else:
+        _prepare_jax()
+
+
+def installed_backends() -> tuple[Backend, ...]:
+    """Name the backends whose package is here; nothing is imported."""
+    return tuple(each for each in BACKENDS if importlib.util.find_spec(each) is not None)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Say whether a backend failed because its device has no memory left, or the process none.
+
+    TensorFlow and PyTorch have exceptions of their own for it, JAX a text.
+    """
+    names = {kind.__name__ for kind in type(error).__mro__}
+    told = "RESOURCE_EXHAUSTED" in str(error)
+    return told or bool(names & {"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"})
 
 
 def has_accelerator(backend: Backend) -> bool:
@@ -158,7 +177,16 @@ def _prepare_tensorflow(threads: int) -> None:
     settings.experimental.enable_op_determinism()
 
 
+def _prepare_jax() -> None:
+    """Keep what XLA compiles, seconds to minutes a network, for the next process of this user."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    settings = importlib.import_module("jax").config
+    settings.update("jax_compilation_cache_dir", str(cache / "kidsclf" / "jax"))
+
+
 def _prepare_torch(threads: int) -> None:
+    # Without it cuBLAS may answer otherwise each time, and PyTorch refuses to ask it.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch = importlib.import_module("torch")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)

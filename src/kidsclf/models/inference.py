@@ -1,5 +1,6 @@
 """A trained network as it answers in the stage ``infer``: folded, tabulated, in one batch shape."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import cast, final
 
@@ -8,7 +9,12 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from kidsclf.models.backend import Backend, Precision, has_accelerator
+from kidsclf.models.backend import (
+    Backend,
+    Precision,
+    has_accelerator,
+    is_out_of_memory,
+)
 from kidsclf.models.description import InputDescription
 from kidsclf.models.feng import HEAD_WIDTHS, IMAGE_VECTOR, PROBABILITIES, STAMPS
 from kidsclf.models.fold import fold
@@ -16,12 +22,16 @@ from kidsclf.models.network import Photometry, Probabilities, Stamps, pad_rows
 from kidsclf.models.neural import NeuralNetwork, inputs_of
 from kidsclf.models.photometry_tables import PhotometryTables, can_be_tabulated
 
+_log = logging.getLogger(__name__)
+
 CLOSE_CALL = 0.05
 """Where the two largest probabilities differ by less, a rounded answer is not trusted."""
 
 _SUMS = "photometry_sums"
 _CLOSE_ROWS = 64
 """Close calls asked at once; they are few."""
+_FEWEST_ROWS = 16
+"""A batch is not halved below this: who has no memory for so few has none for the network."""
 _ROWS_WITHOUT_STAMPS = 4
 """A source without a stamp is small, so batches hold this many times as many of them."""
 
@@ -47,6 +57,7 @@ class FoldedNetwork:
         self._rounded = models.get("bfloat16")
         self._tables = tables
         self._threads = threads
+        self._halvings = 0
 
     @classmethod
     def of(cls, network: NeuralNetwork, precision: Precision, threads: int) -> "FoldedNetwork":
@@ -85,6 +96,23 @@ class FoldedNetwork:
         return probabilities
 
     def _answer(
+        self, model: keras.Model, photometry: Photometry, stamps: Stamps | None, batch_size: int
+    ) -> Probabilities:
+        """Answer; where the memory of a card that others share runs out, in smaller batches.
+
+        They stay so for the rest of the process. Sums of another order may differ in last bits.
+        """
+        while True:
+            rows = max(batch_size >> self._halvings, min(batch_size, _FEWEST_ROWS))
+            try:
+                return self._in_batches(model, photometry, stamps, rows)
+            except Exception as error:
+                if rows <= _FEWEST_ROWS or not is_out_of_memory(error):
+                    raise
+            self._halvings += 1
+            _log.warning("no memory for batches of %d sources, halved from here on", rows)
+
+    def _in_batches(
         self, model: keras.Model, photometry: Photometry, stamps: Stamps | None, batch_size: int
     ) -> Probabilities:
         shape = (len(photometry), len(self.description.classes))

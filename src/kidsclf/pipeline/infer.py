@@ -158,7 +158,7 @@ def ready(network: Network | Committee[Network], settings: InferSettings) -> Ans
     from kidsclf.models.inference import FoldedNetwork  # noqa: PLC0415
     from kidsclf.models.neural import NeuralNetwork  # noqa: PLC0415
 
-    precision = choose_precision(settings.precision, settings.backend)
+    precision = choose_precision(settings.precision, settings.keras_backend)
     return FoldedNetwork.of(cast("NeuralNetwork", network), precision, settings.threads)
 
 
@@ -172,7 +172,7 @@ def score_partition(
 ) -> Made:
     """Score one partition and publish what the network says."""
     if network_entry(name).family == "keras":
-        prepare_backend(config.infer.backend, config.infer.threads)
+        prepare_backend(config.infer.keras_backend, config.infer.threads)
     network, calibration, learnt = _loaded(work.model(name), made_from, config.infer)
     description, batch_size = network.description, config.infer.batch_size
     sources = open_sources(

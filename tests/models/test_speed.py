@@ -1,0 +1,152 @@
+"""Backends answer alike from the same weights, and which is taken is decided once."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kidsclf.config import Config
+from kidsclf.models.backend import is_out_of_memory, prepare_backend
+from kidsclf.models.description import InputDescription
+from kidsclf.models.speed import Speeds, fastest
+from kidsclf.models.table import network_entry
+from kidsclf.pipeline import choosing
+from kidsclf.pipeline.tasks import Mapped, perform
+from kidsclf.store.layout import WorkDirectory
+from kidsclf.surveys.map_files import load_column_map
+
+prepare_backend("tensorflow", 2)
+
+SAME_ANSWER = 1e-4
+"""Between backends in float32, whose sums have other orders: a probability moves by no more."""
+DESCRIPTION = InputDescription(tuple("ugri"), ("r",), 21, ("STAR", "QSO", "GALAXY"))
+ASK = """
+import sys
+from pathlib import Path
+import numpy as np
+from kidsclf.models.backend import prepare_backend
+backend, name, folder = sys.argv[1:]
+prepare_backend(backend, 1)
+from tests.models.test_speed import DESCRIPTION
+from kidsclf.models.inference import FoldedNetwork
+from kidsclf.models.neural import read_neural
+from kidsclf.models.table import network_entry
+entry, folder = network_entry(name), Path(folder)
+given = np.load(folder / "sources.npz")
+network = read_neural(entry, entry.reads(DESCRIPTION, "r"), folder)
+stamps = given["stamps"] if entry.images else None
+said = FoldedNetwork.of(network, "float32", 1).predict(given["photometry"], stamps, 64)
+np.save(folder / "said.npy", said)
+"""
+
+
+@pytest.fixture(scope="module", params=["mlp", "mnn_fast"])
+def asked(request, tmp_path_factory):
+    """A network with weights of a seed, in its file; sources; and what TensorFlow says."""
+    from kidsclf.models.neural import NeuralNetwork
+
+    rng = np.random.default_rng(3)
+    entry = network_entry(request.param)
+    description = entry.reads(DESCRIPTION, "r")
+    module, _, builder = entry.builder.partition(":")
+    model = getattr(importlib.import_module(module), builder)(description, 0)
+    for weight in model.weights:
+        if weight.name == "kernel":
+            deviation = np.sqrt(2 / np.prod(weight.shape[:-1]))
+            weight.assign(rng.normal(0, deviation, weight.shape))
+        elif weight.name == "softening":
+            weight.assign(np.full(weight.shape, 2e-12))
+    network = NeuralNetwork(entry, description, model)
+    folder = tmp_path_factory.mktemp(request.param)
+    network.write(folder)
+    photometry = rng.normal(0, 2, (150, description.photometry_features)).astype(np.float32)
+    stamps = rng.normal(0, 2e-12, (150, 21, 21, 1)).astype(np.float32)
+    np.savez(folder / "sources.npz", photometry=photometry, stamps=stamps)
+    said = network.predict(photometry, stamps if entry.images else None, 64)
+    assert np.ptp(said, axis=0).min() > 0.02
+    return request.param, folder, said
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_backends_say_the_same_of_the_same_weights(backend, asked):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed; it is no dependency")
+    name, folder, said = asked
+    path = os.pathsep.join(filter(None, [str(Path.cwd()), *sys.path]))
+    subprocess.run(
+        [sys.executable, "-c", ASK, backend, name, str(folder)],
+        check=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert np.abs(np.load(folder / "said.npy") - said).max() < SAME_ANSWER
+
+
+def test_another_backend_has_to_be_clearly_faster():
+    assert fastest({"tensorflow": 1000.0, "torch": 1050.0}) == "tensorflow"
+    assert fastest({"tensorflow": 1000.0, "jax": None, "torch": 2000.0}) == "torch"
+    assert fastest({"tensorflow": None, "torch": 2000.0}) == "tensorflow"
+    assert fastest({"jax": 10.0, "torch": 2000.0}) == "torch"
+
+
+class Here:
+    """Does tasks in this process."""
+
+    def __init__(self, work):
+        self.work, self.done = work, 0
+
+    def map(self, tasks):
+        self.done += len(tasks)
+        return Mapped(tuple(perform(task, self.work) for task in tasks), len(tasks), 0.0)
+
+
+def test_it_is_measured_once_and_stands(tmp_path, monkeypatch):
+    answers = iter(["torch", "jax"])
+    monkeypatch.setattr(
+        choosing,
+        "compare_backends",
+        lambda _: Speeds(next(answers), {"tensorflow": 10.0, "torch": 20.0, "jax": None}, {}),
+    )
+    settings = {"survey": {"preset": "kids_dr5"}, "infer": {"backend": "auto"}}
+    config = Config.model_validate({**settings, "train": {"networks": ["xgboost", "mlp"]}})
+    survey, work = load_column_map("kids_dr5"), WorkDirectory(tmp_path)
+    assert choosing.remembered_backend(config, survey, work).infer.backend == "tensorflow"
+    settled, told = choosing.settle_backend(config, survey, Here(work))
+    assert settled.infer.backend == settled.infer.keras_backend == "torch"
+    assert "torch 20" in told
+    assert "jax too slow or failed" in told
+    again, _ = choosing.settle_backend(config, survey, Here(work))
+    assert again == settled, "it was measured anew"
+    assert choosing.remembered_backend(config, survey, work) == settled
+    other = config.model_copy(update={"infer": config.infer.model_copy(update={"threads": 2})})
+    assert choosing.settle_backend(other, survey, Here(work))[0].infer.backend == "jax"
+
+
+def test_nothing_is_measured_where_nothing_is_to_be_chosen(tmp_path):
+    survey, here = load_column_map("kids_dr5"), Here(WorkDirectory(tmp_path))
+    for networks, backend, expected in (
+        (["xgboost"], "auto", "tensorflow"),
+        (["mlp"], "torch", "torch"),
+    ):
+        config = Config.model_validate(
+            {
+                "survey": {"preset": "kids_dr5"},
+                "infer": {"backend": backend},
+                "train": {"networks": networks},
+            }
+        )
+        settled, told = choosing.settle_backend(config, survey, here)
+        assert settled.infer.backend == expected
+        assert told is None
+    assert here.done == 0
+
+
+def test_out_of_memory_is_told_from_other_errors():
+    names = ("ResourceExhaustedError", "OutOfMemoryError")
+    kinds = [type(name, (RuntimeError,), {}) for name in names]
+    for error in (*(kind("full") for kind in kinds), RuntimeError("RESOURCE_EXHAUSTED: 2 GiB")):
+        assert is_out_of_memory(error)
+    assert not is_out_of_memory(RuntimeError("shapes differ"))
