@@ -67,7 +67,8 @@ class Speeds:
     chosen : str
         The backend to take.
     sources_per_second : mapping of backend to float or None
-        Of those that are installed; None for one that failed or was too slow to measure.
+        Of those that are installed; None for one that failed or was too slow to measure. Empty
+        where there is but one.
     versions : mapping of package to str
     """
 
@@ -78,7 +79,10 @@ class Speeds:
 
 def compare_backends(question: Question) -> Speeds:
     """Measure every backend that is installed, one after the other, each in a fresh process."""
-    found = {backend: _asked_apart(backend, question) for backend in installed_backends()}
+    installed = installed_backends()
+    if len(installed) == 1:
+        return Speeds(installed[0], {}, installed_versions(_PACKAGES))
+    found = {backend: _asked_apart(backend, question) for backend in installed}
     return Speeds(fastest(found), found, installed_versions(_PACKAGES))
 
 

@@ -103,6 +103,8 @@ def choose(question: Question) -> Made:
 
 
 def _told(facts: Mapping[str, Any]) -> str:
+    if not facts["sources_per_second"]:
+        return f"backend {facts['chosen']}, the only one that is installed on a worker's machine"
     speeds = ", ".join(
         f"{name} too slow or failed" if speed is None else f"{name} {speed:,.0f}"
         for name, speed in facts["sources_per_second"].items()
