@@ -23,6 +23,7 @@ from kidsclf.pipeline.dry_run import foresee
 from kidsclf.pipeline.features import check_settings, measure_partition
 from kidsclf.pipeline.plan import STAGES
 from kidsclf.report.figures.morphology import HALF_LIGHT_PER_FWHM
+from kidsclf.run import main
 from kidsclf.schema import SPATIAL_INDEX
 from kidsclf.store.catalogue import HatsCatalogue
 from kidsclf.store.cutouts import CutoutStore
@@ -209,3 +210,32 @@ def test_the_trees_of_the_documentation_learn_from_shapes(image_run, capsys):
     said = {line[:16].strip(): float(line[18:24]) for line in capsys.readouterr().out.splitlines()}
     assert set(said) == {"photometry", "and spread_model", "and all shapes"}
     assert all(0.8 < accuracy <= 1 for accuracy in said.values())
+
+
+def test_an_experiment_tells_what_shapes_teach_trees(
+    mock_survey, image_run, workers, tmp_path, capsys
+):
+    work = tmp_path / "work"
+    for name in ("catalog", "features", "samples", "receipts"):
+        shutil.copytree(image_run / name, work / name)
+    shutil.copy(image_run / "run.toml", work)
+    asked = ["experiment", "shapes", str(mock_survey / "run.toml"), "--workdir", str(work)]
+    asked += ["--cluster", workers, "--networks", "xgboost", "--seeds", "2"]
+    assert main(asked) == 0, capsys.readouterr().err
+    told = capsys.readouterr().out
+    for inputs in ("photometry", "photometry and spread_model", "photometry and all 5 shapes"):
+        assert f"xgboost, {inputs}: accuracy 0." in told
+    assert "less xgboost on photometry:\n  xgboost, stellarity accuracy " in told
+    assert "with a stellarity index they come near to it" in told
+    seeds = pq.read_table(work / "experiments/shapes/seeds.parquet").to_pandas()
+    judged = seeds.groupby(["seed", "class"])["support"].nunique()
+    assert (judged == 1).all()  # by the same sources, whatever the inputs
+    trees = seeds[seeds["class"] == "STAR"].set_index(["variant", "seed"])["accuracy"]
+    assert trees.unstack().nunique().max() > 1  # shapes are seen
+    answers = pq.read_table(work / "experiments/shapes/answers/shapes_xgboost_0.parquet")
+    said = np.stack(answers["probabilities"].to_numpy())
+    np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-5)
+
+    assert main([*asked, "--set", "features.psf_fwhm_arcsec=0.8"]) == 4
+    assert "'features' was last done with other settings" in capsys.readouterr().err
+    assert main([*asked, "--set", "features.measure=['gini']"]) == 4

@@ -4,10 +4,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from kidsclf.config import Config, TrainSettings
 from kidsclf.experiments.rows import ChosenRows, choose_rows, split_for, why_not
 from kidsclf.experiments.scores import Judged
+from kidsclf.experiments.shapes import answer_with_shapes
 from kidsclf.experiments.variants import Variant
 from kidsclf.features.images import span_unit
 from kidsclf.infer.score import score
@@ -24,7 +26,7 @@ from kidsclf.schema import Inputs
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.receipts import Receipt
 from kidsclf.store.tables import read_table, write_table
-from kidsclf.train.fit import FittedNetwork, fit_network
+from kidsclf.train.fit import fit_network
 
 REASON, TRAIN_ROWS, BEST_EPOCH = "reason", "train_rows", "best_epoch"
 """Facts of a receipt: why there is no answer, and how the training went."""
@@ -80,7 +82,13 @@ def fit_variant(
     read = replace(trial.description, bands=tuple(bands))
     prepare = span_unit if trial.variant.normalised else None
     with packed_sample(
-        work, settings.sample, read, trial.left_out, scratch_folder(work, config), prepare
+        work,
+        settings.sample,
+        read,
+        trial.left_out,
+        scratch_folder(work, config),
+        prepare,
+        trial.variant.shapes,
     ) as sample:
         magnitude = _reference(sample.photometry, band)
         split = split_for(sample.names, settings, trial.number)
@@ -91,28 +99,31 @@ def fit_variant(
             nothing = np.empty((0, len(sample.classes)), np.float32)
             write_table(path, _answers(test.only(rows.test[:0]), magnitude[:0], nothing))
             return Made(0, (path,), {REASON: reason})
-        fitted = _fit(trial, sample, rows, settings, checkpoint)
-        blocks = test.blocks(trial.description.size_px, ANSWER_BATCH)
-        said = score(fitted.network, blocks, batch_size=ANSWER_BATCH)
-        write_table(path, _answers(test, magnitude[rows.test], said.probabilities))
+        said, epoch = _answer(trial, sample, rows, settings, checkpoint)
+        write_table(path, _answers(test, magnitude[rows.test], said))
     checkpoint.remove()
-    taught, epoch = len(rows.train), int(fitted.scores["best_epoch"])
+    taught = len(rows.train)
     facts = {REASON: "", TRAIN_ROWS: taught, BEST_EPOCH: epoch}
     return Made(taught + len(rows.test), (path,), facts)
 
 
-def _fit(
+def _answer(
     trial: Trial,
     sample: PackedSample,
     rows: ChosenRows,
     settings: TrainSettings,
     checkpoint: CheckpointFile,
-) -> FittedNetwork:
+) -> tuple[NDArray[np.float32], int]:
+    """Train, and say the probabilities of the test rows, and which epoch was kept."""
+    description = trial.description
+    if trial.variant.shapes:
+        return answer_with_shapes(sample, rows, settings, len(description.bands), trial.seed)
     train, validation = sample.only(rows.train), sample.only(rows.validation)
     entry = network_entry(trial.network)
-    return fit_network(
-        entry, trial.description, train, validation, settings, trial.seed, checkpoint
-    )
+    fitted = fit_network(entry, description, train, validation, settings, trial.seed, checkpoint)
+    blocks = sample.only(rows.test).blocks(description.size_px, ANSWER_BATCH)
+    said = score(fitted.network, blocks, batch_size=ANSWER_BATCH)
+    return said.probabilities, int(fitted.scores["best_epoch"])
 
 
 def _reference(inputs: Inputs, band: str | None) -> np.ndarray:

@@ -33,6 +33,8 @@ from kidsclf.experiments.trained import (
     normalised_less_measured,
     normalised_rows,
     require_labels,
+    require_shapes,
+    shape_rows,
     size_rows,
     table1_rows,
     table2_rows,
@@ -76,6 +78,11 @@ class Wish:
 
 POSITIONS = "positions.parquet"
 """Staged positions of another catalogue."""
+
+_OF_SHAPES = (
+    "Feng et al. (§5.2): trees fall short of the network for want of morphology; with a stellarity "
+    "index they come near to it (Nakoneczny et al. 2021)"
+)
 
 Drawn = Mapping[str, bytes]
 """A figure's files by the ends of their names."""
@@ -130,6 +137,20 @@ def _trained(
         lines += told_differences(found.differences, heading.format(first=first))
     figures = {"figure": draw(found)} if found.seeds.num_rows else {}
     return Result(tables, figures, [*lines, *notes])
+
+
+def _shapes(context: Context, wish: Wish) -> Result:
+    require_shapes(context)
+    return _trained(
+        context,
+        wish,
+        name="shapes",
+        rows=shape_rows,
+        draw=_rows_figure,
+        compare=less_the_first,
+        heading="seed by seed, judged by the same sources, less {first} on photometry:",
+        notes=[_OF_SHAPES],
+    )
 
 
 def _table2_notes() -> list[str]:
@@ -247,6 +268,7 @@ EXPERIMENTS = (
             heading="normalised stamps less stamps as measured; Feng: a negligible effect (§5.1)",
         ),
     ),
+    Experiment("shapes", "what shapes tell trees (Feng, section 5.2)", "match", _shapes),
     Experiment(
         "thresholds", "what a threshold keeps (Feng, Figures 3 and 12)", "infer", _thresholds
     ),

@@ -69,10 +69,16 @@ def told_differences(table: pa.Table, heading: str) -> list[str]:
         printed = row["published"]
         beside = f"   Feng {printed:+.4f}" if np.isfinite(printed) else ""
         lines.append(
-            f"  {row['network']:<18} {row['measure']:<12} {row['difference']:+.4f}{known}, "
+            f"  {_named(row):<18} {row['measure']:<12} {row['difference']:+.4f}{known}, "
             f"{_seeds(row['seeds'])}{beside}"
         )
     return lines
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    """Name a row by its network, and its variant where the other is of the same network."""
+    same = row["network"] == row["less_network"] and row["variant"] != row["less_variant"]
+    return f"{row['network']}, {row['variant']}" if same else str(row["network"])
 
 
 def told_thresholds(table: pa.Table) -> list[str]:

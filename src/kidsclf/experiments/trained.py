@@ -17,6 +17,7 @@ from kidsclf.experiments.scores import (
     score_seeds,
     summarise_seeds,
 )
+from kidsclf.experiments.shapes import STELLARITY, measured_shapes
 from kidsclf.experiments.variants import (
     AS_MEASURED,
     NORMALISED,
@@ -24,6 +25,7 @@ from kidsclf.experiments.variants import (
     Variant,
     of_size,
     of_split,
+    with_shapes,
 )
 from kidsclf.models.description import InputDescription
 from kidsclf.models.table import network_entry
@@ -31,9 +33,11 @@ from kidsclf.pipeline.checkpoint_file import CheckpointFile
 from kidsclf.pipeline.context import (
     Context,
     code_fingerprint,
+    require_current,
     settings_of,
     stage_summary,
 )
+from kidsclf.pipeline.features import measuring_tasks
 from kidsclf.pipeline.mapping import Task
 from kidsclf.pipeline.plan import PROCESS_GIB, teaching_bytes
 from kidsclf.pipeline.sample_receipts import SampleReceipts
@@ -42,7 +46,7 @@ from kidsclf.places import remove_tree
 from kidsclf.store.receipts import fingerprint
 
 _GIB = 1024.0**3
-_CODE = tuple(f"experiments/{name}.py" for name in ("fitting", "rows", "variants"))
+_CODE = tuple(f"experiments/{name}.py" for name in ("fitting", "rows", "shapes", "variants"))
 """What of this package decides the answers."""
 _SEVERAL = 2
 """Image bands below which a network of several would be another than the paper's."""
@@ -156,6 +160,46 @@ def normalised_rows(context: Context, networks: Sequence[str]) -> list[Asked]:
         for name in named or ["mnn"]
         for variant in (AS_MEASURED, NORMALISED)
     ]
+
+
+def shape_rows(context: Context, networks: Sequence[str]) -> list[Asked]:
+    """List trees on photometry, with stellarity, with all shapes (§5.2), and networks of images."""
+    named = networks or [
+        name
+        for name in context.config.train.networks
+        if network_entry(name).images or network_entry(name).family == "xgboost"
+    ]
+    trees = [name for name in named if network_entry(name).family == "xgboost"]
+    columns = measured_shapes(context.config)
+    variants = [with_shapes("stellarity", (STELLARITY,)), with_shapes("shapes", columns)]
+    rows = [
+        Asked(name, variant, {}, f"{name}, {variant.title}", _why_not_shapes(context, variant))
+        for name in trees
+        for variant in (replace(WHOLE, title="photometry"), *variants)
+    ]
+    others = [name for name in named if name not in trees]
+    return rows + [_whole(context, name, {}, "") for name in others]
+
+
+def _why_not_shapes(context: Context, variant: Variant) -> str:
+    """Say why trees cannot read the shapes of a variant; an empty string if they can."""
+    measured = measured_shapes(context.config)
+    if not variant.shapes and variant.key != WHOLE.key:
+        return "features.measure is empty, so there are no shapes"
+    lacking = [name for name in variant.shapes if name not in measured]
+    return f"features.measure does not hold {', '.join(lacking)}" if lacking else ""
+
+
+def require_shapes(context: Context) -> None:
+    """Make sure that shapes, where any are asked for, were measured as today's settings ask.
+
+    Raises
+    ------
+    StoreError
+        When they were not, or otherwise.
+    """
+    if context.config.has_features:
+        require_current(context, measuring_tasks(context))
 
 
 def _why_not(context: Context, network: str, *, magnitudes: bool = False) -> str:
@@ -310,7 +354,7 @@ def _task(sample: SampleReceipts, experiment: str, row: Asked, number: int) -> T
     )
     made_from = fingerprint(
         code_fingerprint("train", "models", "features", "infer/score.py", *_CODE),
-        sample.made_from(images=entry.images),
+        sample.made_from(images=entry.images, shapes=bool(row.variant.shapes)),
         settings.sample,
         settings_of(settings.trees if entry.family == "xgboost" else settings.neural),
         [settings.validation_fraction, settings.test_fraction, settings.threads],

@@ -62,6 +62,8 @@ class Variant:
         How many training sources are drawn; None is all.
     normalised : bool
         Whether every stamp is scaled to span 0 to 1.
+    shapes : tuple of str
+        Columns of the stage ``features`` that trees read beside photometry.
     """
 
     key: str
@@ -70,6 +72,7 @@ class Variant:
     test: Magnitudes = Magnitudes()
     train_rows: int | None = None
     normalised: bool = False
+    shapes: tuple[str, ...] = ()
 
 
 WHOLE = Variant("all", "all sources")
@@ -90,6 +93,16 @@ def of_split(train: Magnitudes, test: Magnitudes) -> Variant:
 def of_size(rows: int) -> Variant:
     """Train with so many sources."""
     return Variant(f"size-{rows}", f"{rows:,} sources", train_rows=rows)
+
+
+def with_shapes(key: str, columns: tuple[str, ...]) -> Variant:
+    """Train on photometry and these shapes.
+
+    >>> with_shapes("stellarity", ("spread_model",)).title
+    'photometry and spread_model'
+    """
+    told = columns[0] if len(columns) == 1 else f"all {len(columns)} shapes"
+    return Variant(key, f"photometry and {told}", shapes=columns)
 
 
 def _range_key(magnitudes: Magnitudes) -> str:

@@ -42,6 +42,8 @@ class PackedSample:
         Records (image bands, size, size) of the whole sample; none without image bands.
     rows : int64 array (n,)
         The record of each source.
+    shapes : float32 array (n, columns)
+        What was asked for of the stage ``features``; NaN where it was withheld.
     """
 
     names: NDArray[np.object_]
@@ -51,6 +53,7 @@ class PackedSample:
     image_bands: tuple[str, ...]
     stamps: StampFile
     rows: NDArray[np.int64]
+    shapes: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -63,6 +66,7 @@ class PackedSample:
             codes=self.codes[rows],
             photometry=self.photometry.take(rows),
             rows=self.rows[rows],
+            shapes=self.shapes[rows],
         )
 
     def take(self, rows: NDArray[np.int64]) -> LabelledInputs:
@@ -98,6 +102,7 @@ def packed_sample(
     left_out: frozenset[str],
     scratch: Path | None,
     prepare: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None,
+    shapes: tuple[str, ...] = (),
 ) -> Iterator[PackedSample]:
     """Pack a labelled sample, but for labels that are none of the classes.
 
@@ -116,6 +121,8 @@ def packed_sample(
         A local folder for the stamps; None is the system's for temporary files.
     prepare : callable, optional
         What is made of the stamps of a band, (n, size, size), before they are packed.
+    shapes : tuple of str
+        Columns of the stage ``features`` that are read, too.
 
     Raises
     ------
@@ -126,6 +133,7 @@ def packed_sample(
     names: list[NDArray[np.object_]] = [np.empty(0, object)]
     codes: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     magnitudes = [np.empty((0, len(description.bands)), np.float32)]
+    measured = [np.empty((0, len(shapes)), np.float32)]
     with stamp_file(scratch if bands else None, (len(bands), size, size)) as stamps:
         for partition in HatsCatalogue(work.sample(sample)).partitions():
             if partition.label in left_out:
@@ -137,6 +145,7 @@ def packed_sample(
             names.append(found.names.take(found.rows).to_numpy(zero_copy_only=False))
             codes.append(found.codes)
             magnitudes.append(found.magnitudes)
+            measured.append(_shapes_of(work, partition, found, shapes))
         known = np.concatenate(codes)
         yield PackedSample(
             np.concatenate(names),
@@ -146,6 +155,7 @@ def packed_sample(
             bands,
             stamps,
             np.arange(len(known)),
+            np.concatenate(measured),
         )
 
 
@@ -184,6 +194,16 @@ def _stamps_of(
     for start in range(0, len(found.rows), step):
         stamps = reader.read(bands, found.rows[start : start + step])
         yield [stamps[band] for band in bands]
+
+
+def _shapes_of(
+    work: WorkDirectory, partition: Partition, found: _Labelled, columns: tuple[str, ...]
+) -> NDArray[np.float32]:
+    """Read what was measured of the sources, whose rows are those of the catalogue."""
+    if not columns:
+        return np.empty((len(found.rows), 0), np.float32)
+    table = HatsCatalogue(work.features).read(partition, list(columns)).take(found.rows)
+    return np.stack([table[name].to_numpy() for name in columns], axis=1)
 
 
 def _without_errors(magnitudes: NDArray[np.float32], bands: tuple[str, ...]) -> Inputs:

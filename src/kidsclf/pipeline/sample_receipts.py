@@ -37,16 +37,22 @@ class SampleReceipts:
         """Of the stamps, arcsec a pixel; 0 without images."""
         return pixel_scale(self.context)
 
-    def made_from(self, *, images: bool) -> str:
+    def made_from(self, *, images: bool, shapes: bool = False) -> str:
         """Hash what the sample is made of: the partitions in which it has sources.
 
         So a network is not trained anew where the survey grows but its sample does not.
         """
+        if shapes:
+            return self._with_shapes
         return self._with_stamps if images else self._without_stamps
 
     @cached_property
     def _with_stamps(self) -> str:
         return self._made_from("match", "cutouts")
+
+    @cached_property
+    def _with_shapes(self) -> str:
+        return self._made_from("match", "features")
 
     @cached_property
     def _without_stamps(self) -> str:
