@@ -1,8 +1,6 @@
 """Shapes as a stage: aligned with the catalogue, those of the stamps, refused where senseless."""
 
-import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pyarrow.dataset as ds
@@ -200,16 +198,6 @@ def test_shapes_that_are_no_longer_asked_for_are_removed(
     )
     assert done.code == 0, done.err
     assert not (work / "features").exists()
-
-
-def test_the_trees_of_the_documentation_learn_from_shapes(image_run, capsys):
-    text = (Path(__file__).parents[2] / "docs/morphology.md").read_text(encoding="utf-8")
-    _, _, section = text.partition("### Do shapes help the trees?")
-    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)
-    exec(code[1], {"run": str(image_run)})
-    said = {line[:16].strip(): float(line[18:24]) for line in capsys.readouterr().out.splitlines()}
-    assert set(said) == {"photometry", "and spread_model", "and all shapes"}
-    assert all(0.8 < accuracy <= 1 for accuracy in said.values())
 
 
 def test_an_experiment_tells_what_shapes_teach_trees(
