@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import socket
+from collections import Counter
 
 import matplotlib.image
 import numpy as np
@@ -71,10 +72,12 @@ def test_a_view_shows_the_sources_that_the_catalogue_has_there(server, catalogue
 
 def test_filters_choose_as_the_tables_do(server, catalogue):
     ra, dec = middle(catalogue)
-    keep = pc.and_(pc.equal(catalogue["class"], "GALAXY"), pc.less_equal(catalogue["r"], 21.5))
-    keep = pc.and_(keep, pc.greater_equal(catalogue["p_max"], 0.6))
+    name, _ = Counter(catalogue["class"].to_pylist()).most_common(1)[0]
+    surely = float(np.nanquantile(catalogue["p_max"].to_numpy(), 0.3))
+    keep = pc.and_(pc.equal(catalogue["class"], name), pc.less_equal(catalogue["r"], 21.5))
+    keep = pc.and_(keep, pc.greater_equal(catalogue["p_max"], surely))
     keep = pc.and_(keep, pc.equal(pc.bit_wise_and(catalogue["flags"], 64), 0))
-    asked = {"class": "GALAXY", "mag_max": 21.5, "p_min": 0.6, "without_flags": "TRAINED_ON"}
+    asked = {"class": name, "mag_max": 21.5, "p_min": surely, "without_flags": "TRAINED_ON"}
     found = server.get("/api/view", ra=ra, dec=dec, radius=20.0, **asked).record
     names = catalogue.filter(keep)["name"].to_pylist()
     assert [each["name"] for each in found["sources"]] == names
@@ -138,7 +141,7 @@ def test_a_list_is_led_by_the_least_sure(server, catalogue, name, column, order)
         np.float32([each[column] for each in found["sources"]]), order * best
     )
     assert found["chosen"] == catalogue.num_rows
-    assert found["listed"] == min(500, catalogue.num_rows)
+    assert found["listed"] == min(500, np.count_nonzero(~np.isnan(values)))
 
 
 def test_a_source_with_all_that_is_known_of_it(server, explored_work, explored, catalogue):
@@ -178,13 +181,14 @@ def test_a_source_with_all_that_is_known_of_it(server, explored_work, explored, 
 def test_a_stamp_is_the_one_that_the_run_has_cut(server, explored_work, explored, tmp_path):
     partition = explored.partitions[-1]
     known = explored.store.read(partition, ["_healpix_29", "name"])
-    row = known.to_pylist()[-1]
+    cut = CutoutStore(UPath(explored_work / "cutouts.zarr")).read(partition, known["name"], ["r"])
+    place = int(np.flatnonzero(np.isfinite(cut["r"]).all(axis=(1, 2)))[-1])
+    row = known.to_pylist()[place]
     reply = server.get("/api/stamp", index=row["_healpix_29"], name=row["name"], band="r")
     assert reply.headers["Content-Type"] == "image/png"
     (tmp_path / "stamp.png").write_bytes(reply.body)
     seen = matplotlib.image.imread(tmp_path / "stamp.png")[::-1, :, 0]
-    cut = CutoutStore(UPath(explored_work / "cutouts.zarr")).read(partition, known["name"], ["r"])
-    pixels = cut["r"][-1]
+    pixels = cut["r"][place]
     assert seen.shape == pixels.shape
     bright, dark = np.unravel_index([pixels.argmax(), pixels.argmin()], pixels.shape)
     order = np.argsort(pixels.ravel())
