@@ -3,13 +3,15 @@
 The sources are drawn: nine bands, what a network says of them, a label for one in 200, in HATS
 catalogues of 100,000 rows a partition, the last one less. Two processes reduce and join the
 partitions, as workers of a run do, and one writes the products, as its client does; all are timed
-for two numbers of rows, of which a row should cost the same. Peaks are those of the processes.
+for two numbers of rows, of which a row should cost the same: by the clock, and in processor time of
+all processes, which other programs on the machine disturb less. Peaks are those of the processes.
 
-``group-by``: sources by class and magnitude, and by class and p_max, from the finished products;
-DuckDB counts the same cells in one query over the same files, both with two threads. ``write``:
-rows that lie in memory, through our writers; ready-made records as bare dumps by NumPy (a header
-and the bytes) and by astropy, without checksums; the same rows by pyarrow. All end with the bytes
-on the disk.
+``page``: the report from the reduced tables of the many rows, and of 27,000 (but for the gallery,
+which has as many stamps whatever the survey). ``group-by``: sources by class and magnitude, and by
+class and p_max, from the finished products; DuckDB counts the same cells in one query over the same
+files, both with two threads. ``write``: rows that lie in memory, through our writers; ready-made
+records as bare dumps by NumPy (a header and the bytes) and by astropy, without checksums; the same
+rows by pyarrow. All end with the bytes on the disk.
 """
 
 import os
@@ -36,6 +38,7 @@ from kidsclf.config import Config
 from kidsclf.config_file import build_config
 from kidsclf.models.description import InputDescription
 from kidsclf.models.files import CARD, FORMAT, Card
+from kidsclf.pipeline import report
 from kidsclf.pipeline.context import Context, ingest_settings
 from kidsclf.pipeline.fitting import VALIDATION
 from kidsclf.pipeline.product_files import write_catalogue
@@ -58,6 +61,7 @@ from kidsclf.store.tables import read_json, write_json, write_table
 from kidsclf.surveys.map_files import load_column_map
 
 ROWS = {"tiny": (1_500, 6_000), "small": (400_000, 2_000_000), "full": (1_000_000, 27_335_836)}
+PAGE_ROWS = {"tiny": 1_500, "small": 27_000, "full": 27_000}
 PER_PARTITION = {"tiny": 2_000, "small": 100_000, "full": 100_000}
 DUMPED = 1_000_000
 """Rows of the ``write`` case: they lie in memory twice."""
@@ -96,12 +100,13 @@ def measure(size: str, repeats: int) -> Record:
         with _processes(1) as client:
             skies = {
                 name: _drawn(Sky(Path(folder) / name, rows, PER_PARTITION[size]), workers)
-                for name, rows in (("few", few), ("many", many))
+                for name, rows in (("page", PAGE_ROWS[size]), ("few", few), ("many", many))
             }
             costs = {
-                name: [_timed(sky, workers, client) for _ in range(repeats)]
-                for name, sky in skies.items()
+                name: [_timed(skies[name], workers, client) for _ in range(repeats)]
+                for name in ("few", "many")
             }
+            pages = _pages(skies, workers, client, repeats)
         grouped, group_ratio = _group_by(skies["many"], repeats)
         written, write_ratios = _write(skies["many"], repeats)
         made = {path.name: size for path, size in _files(skies["many"]).items() if size > 1e4}
@@ -114,8 +119,12 @@ def measure(size: str, repeats: int) -> Record:
     return Record(
         "products",
         size,
-        (*_measurements(costs["many"], many), *grouped, *written),
-        (_cost_of_a_row(costs, few, many), group_ratio, *write_ratios),
+        (*_measurements(costs["many"], many), *pages, *grouped, *written),
+        (
+            *_costs_of_a_row(costs, few, many),
+            ratio(*pages, 1.5, at_least=False),
+            *(group_ratio, *write_ratios),
+        ),
         facts,
     )
 
@@ -136,45 +145,71 @@ def drawn_run(rows: int, per_partition: int) -> Iterator[WorkDirectory]:
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of each step, and the peak memory of each kind of process, GiB."""
+    """Seconds of each step, by the clock and of the processor, and peaks of processes, GiB."""
 
     seconds: Mapping[str, float]
+    processor: Mapping[str, float]
     peaks: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a part of the work took of one process."""
+
+    seconds: float
+    processor: float
+    peak_gib: float
 
 
 def _timed(sky: Sky, workers: ProcessPoolExecutor, client: ProcessPoolExecutor) -> Cost:
     """Reduce, join, merge and write, one after the other."""
-    seconds, peaks = {}, {}
+    seconds, processor, peaks = {}, {}, {}
     partitions = [partition for partition, _ in sky.partitions()]
     for step, work in (("reduce", _reduce), ("join", _join)):
         started = time.perf_counter()
-        found = workers.map(work, repeat(sky), partitions)
-        peaks[f"{step} worker"] = max(found)
+        parts = list(workers.map(_spent, repeat(work), repeat(sky), partitions))
         seconds[step] = time.perf_counter() - started
+        processor[step] = sum(part.processor for part in parts)
+        peaks[f"{step} worker"] = max(part.peak_gib for part in parts)
     for step, work in (("merge", _merge), ("write products", _write_products)):
-        seconds[step], peaks[f"{step} client"] = client.submit(work, sky).result()
-    return Cost(seconds, peaks)
+        whole = client.submit(_spent, work, sky).result()
+        seconds[step], processor[step] = whole.seconds, whole.processor
+        peaks[f"{step} client"] = whole.peak_gib
+    return Cost(seconds, processor, peaks)
+
+
+def _spent(work: Callable[..., None], *arguments: object) -> Spent:
+    """Work in this process, and say what that took."""
+    _forget_peak()
+    started, used = time.perf_counter(), time.process_time()
+    work(*arguments)
+    return Spent(time.perf_counter() - started, time.process_time() - used, _peak_gib())
 
 
 def _measurements(costs: list[Cost], rows: int) -> Iterator[Measurement]:
     for step in costs[0].seconds:
         yield rates(step, "speed", "rows/s", rows, [cost.seconds[step] for cost in costs])
+        spent = [1e6 * cost.processor[step] / rows for cost in costs]
+        yield Measurement(step, "processor time of a row", "us", tuple(spent))
+    whole = [sum(cost.seconds.values()) for cost in costs]
+    yield Measurement("all of it", "time", "s", tuple(whole))
     for who in costs[0].peaks:
         yield Measurement(who, "peak", "GiB", tuple(cost.peaks[who] for cost in costs))
 
 
-def _cost_of_a_row(costs: Mapping[str, list[Cost]], few: int, many: int) -> Ratio:
+def _costs_of_a_row(costs: Mapping[str, list[Cost]], few: int, many: int) -> Iterator[Ratio]:
     """Compare what a row costs among many rows and among few."""
-    each = {
-        name: Measurement(
-            f"{rows:,} rows",
-            "cost of a row",
-            "s",
-            tuple(sum(cost.seconds.values()) / rows for cost in costs[name]),
-        )
-        for name, rows in (("few", few), ("many", many))
-    }
-    return ratio(each["many"], each["few"], 1.2, at_least=False)
+    for kind, quantity in (("seconds", "cost of a row"), ("processor", "processor time")):
+        each = {
+            name: Measurement(
+                f"{rows:,} rows",
+                quantity,
+                "s",
+                tuple(sum(getattr(cost, kind).values()) / rows for cost in costs[name]),
+            )
+            for name, rows in (("few", few), ("many", many))
+        }
+        yield ratio(each["many"], each["few"], 1.2, at_least=False)
 
 
 @contextmanager
@@ -195,22 +230,18 @@ def _peak_gib() -> float:
     return int(peak) / 1024**2
 
 
-def _reduce(sky: Sky, partition: Partition) -> float:
-    _forget_peak()
+def _reduce(sky: Sky, partition: Partition) -> None:
     asked = _asked(sky)
     reduce_partition(sky.work, partition, NETWORK, asked, (SAMPLE,), sky.config, BANDS, "r")
-    return _peak_gib()
 
 
-def _join(sky: Sky, partition: Partition) -> float:
-    _forget_peak()
+def _join(sky: Sky, partition: Partition) -> None:
     context = _context(sky)
     (task,) = (each for each in _tasks(context) if each.name == partition.label)
     receipt = read_receipt(sky.work.receipts, "products", partition.label)
     if receipt is not None:
         (sky.root / "receipts/products" / f"{ORDER}_{partition.pixel}.json").unlink()
     perform(task, sky.work)
-    return _peak_gib()
 
 
 _KNOWN: dict[Path, list[Task]] = {}
@@ -224,25 +255,47 @@ def _tasks(context: Context) -> list[Task]:
     return _KNOWN[root]
 
 
-def _merge(sky: Sky) -> tuple[float, float]:
+def _merge(sky: Sky) -> None:
     """Merge the states of all reductions and write their tables."""
-    _forget_peak()
-    started = time.perf_counter()
     asked = _asked(sky)
     reductions = reductions_for(asked)
     paths = sorted(sky.work.reduced(NETWORK).glob("*.json"))
     merged = merge_each(reductions, (read_json(path) for path in paths))
     for reduction in reductions:
-        table = with_network(reduction.finish(merged[reduction.name], asked), NETWORK)
+        table = reduction.finish(merged[reduction.name], asked)
+        if reduction.name != "sky":
+            table = with_network(table, NETWORK)
         write_table(sky.work.metrics / f"{reduction.name}.parquet", table)
-    return time.perf_counter() - started, _peak_gib()
 
 
-def _write_products(sky: Sky) -> tuple[float, float]:
-    _forget_peak()
-    started = time.perf_counter()
+def _write_products(sky: Sky) -> None:
     write_catalogue(_context(sky))
-    return time.perf_counter() - started, _peak_gib()
+
+
+def _pages(
+    skies: Mapping[str, Sky],
+    workers: ProcessPoolExecutor,
+    client: ProcessPoolExecutor,
+    repeats: int,
+) -> list[Measurement]:
+    """Time the page of the many rows and of few, in processor time of one process, in turn."""
+    small = skies["page"]
+    list(workers.map(_reduce, repeat(small), [partition for partition, _ in small.partitions()]))
+    client.submit(_merge, small).result()
+    taken: dict[str, list[float]] = {"many": [], "page": []}
+    for _ in range(repeats):
+        for name, found in taken.items():
+            found.append(client.submit(_spent, _write_page, skies[name]).result().processor)
+    return [
+        Measurement(f"page of {skies[name].rows:,} rows", "processor time", "s", tuple(found))
+        for name, found in taken.items()
+    ]
+
+
+def _write_page(sky: Sky) -> None:
+    (sky.work.metrics / "gallery.parquet").unlink(missing_ok=True)
+    write_json(sky.work.metrics / "summary.json", {"rows_out": sky.rows})
+    report.run(_context(sky))
 
 
 class Kept:
