@@ -22,7 +22,7 @@ def test_the_example_notebook_runs(image_run, workers, tmp_path):
     )
     client.execute()  # raises where a cell does
     kinds = [set(o.get("data", ())) for cell in book.cells for o in cell.get("outputs", ())]
-    assert sum("image/png" in kind for kind in kinds) == 2
+    assert sum("image/png" in kind for kind in kinds) == 3
     printed = "".join(o.get("text", "") for o in book.cells[1].outputs)
     assert "networks mnn, mlp, xgboost" in printed
 

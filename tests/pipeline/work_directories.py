@@ -17,6 +17,6 @@ def science_of(work: Path) -> dict[str, bytes]:
     found = {}
     for folder in ("catalog", "features", "samples", "scores", "products", "metrics"):
         for path in sorted((work / folder).rglob("*")):
-            if path.is_file() and path.name != "stages.parquet":
+            if path.is_file() and path.name not in ("stages.parquet", "workers.parquet"):
                 found[str(path.relative_to(work))] = path.read_bytes()
     return found

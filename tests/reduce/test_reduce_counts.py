@@ -191,8 +191,28 @@ def test_colour_colour_is_a_histogram(survey, context):
             assert all(row["count"] > 0 for row in mine)
             for row in mine[:20]:
                 cell = (codes == code) & (x >= row["x_low"]) & (x < row["x_high"])
+                cell &= ((block.flags & 1) != 0) == row["extrapolated"]
                 cell &= (y >= row["y_low"]) & (y < row["y_high"])
                 assert row["count"] == np.count_nonzero(cell)
+
+
+def test_distributions_are_histograms_of_catalogue_and_labels(survey, context):
+    block = survey(1, 5000)
+    rows = table(context, "distributions", block)
+    values = {
+        "magnitude": block.reference_magnitude.astype(np.float64),
+        "u-g": block.magnitudes[:, 0].astype(np.float64) - block.magnitudes[:, 1],
+    }
+    assert {row["quantity"] for row in rows} == set(values)
+    assert {row["class"] for row in rows if row["sample"] == "catalogue"} == {"ALL"}
+    for row in rows[::7]:
+        value = values[row["quantity"]]
+        inside = (value >= row["low"]) & (value < row["high"])
+        if row["sample"] != "catalogue":
+            inside &= block.labels[row["sample"]].codes == context.classes.index(row["class"])
+        assert row["count"] == np.count_nonzero(inside)
+    without = replace(block, magnitudes=block.magnitudes[:, 1:], bands=("g", "r", "i"))
+    assert {r["quantity"] for r in table(context, "distributions", without)} == {"magnitude"}
 
 
 def test_shapes_are_counted_in_their_planes(survey, context):
@@ -230,6 +250,16 @@ def test_sky_counts_each_source_once_and_crosses_ra_0(survey, context):
     for code, name in enumerate(context.classes):
         assert sum(row[name.lower()] for row in rows) == np.sum(block.scores.codes == code)
     assert {row["order"] for row in rows} == {FINEST_ORDER}
+    assert sum(row["unclassified"] for row in rows) == np.sum(block.scores.codes < 0)
+    assert sum(row["flagged"] for row in rows) == np.sum((block.flags & (2 + 4 + 8 + 16 + 32)) != 0)
+    assert all(math.isnan(row["depth"]) for row in rows), "without errors there is no depth"
+    error = np.full(len(block), 1.0857 / 10, np.float32)
+    error[::2] = 1e-3  # bright: what its error says is not the depth
+    deep = replace(block, reference_error=error)
+    known = [row["depth"] for row in table(context, "sky", deep) if not math.isnan(row["depth"])]
+    magnitude = block.reference_magnitude[1::2]
+    assert min(known) >= np.nanmin(magnitude) + 2.5 * math.log10(2) - 1e-3
+    assert max(known) <= np.nanmax(magnitude) + 2.5 * math.log10(2) + 1e-3
     ra = np.array([row["ra"] for row in rows])
     assert np.all((ra < 1.0) | (ra > 359.0)), "the mean of 359.9 and 0.1 is not 180"
     assert np.all(np.abs([row["dec"] for row in rows]) < 1.0)

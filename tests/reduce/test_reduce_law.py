@@ -29,7 +29,7 @@ NAMES = [
     *("classification", "confusion", "thresholds", "reliability", "calibration"),
     *("prediction_sets", "wanted", "novelty_accuracy", "novelty_counts"),
     *("class_counts", "p_max", "quasar_counts", "quasar_fields", "quasar_corrected"),
-    *("colour_colour", "morphology", "sky", "gallery", "rows", "area"),
+    *("distributions", "colour_colour", "morphology", "sky", "gallery", "rows", "area"),
 ]
 
 

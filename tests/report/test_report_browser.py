@@ -1,5 +1,6 @@
 """The page in a real browser: headless Chromium, at a desk and on a phone, light and dark."""
 
+import html
 import json
 import shutil
 import subprocess
@@ -111,13 +112,70 @@ def test_a_message_and_a_request_would_be_seen(chromium, site, tmp_path):
     assert away in requests_of_the_page(log, address)
 
 
+# Uses the page as a reader does, and writes down what came of it.
+USED = """<!doctype html><body>
+<iframe src="page.html" style="width:1200px;height:900px"></iframe><p id="found"></p>
+<script>
+onload = () => {
+  const page = document.querySelector("iframe").contentDocument, view = page.defaultView;
+  const found = {};
+  const table = [...page.querySelectorAll("table")].find(t =>
+    t.caption.textContent.startsWith("Stages, "));
+  const column = k => [...table.tBodies[0].rows].map(row => row.cells[k].textContent);
+  const press = k => table.tHead.rows[0].cells[k].querySelector("button").click();
+  press(4); found.up = column(4); press(4); found.down = column(4);
+  found.sorted = table.tHead.rows[0].cells[4].getAttribute("aria-sort");
+  press(0); found.names = column(0);
+  const form = page.querySelector("form.filter");
+  const cards = () => [...page.querySelectorAll("#gallery .cards li")]
+    .filter(e => e.getClientRects().length).length;
+  found.all = cards();
+  form.elements.class.value = "QSO"; form.elements.kind.value = "novel";
+  form.dispatchEvent(new view.Event("change"));
+  found.some = cards(); found.told = form.querySelector("output").textContent;
+  let name, kept;
+  view.HTMLAnchorElement.prototype.click = function () { name = this.download; };
+  view.URL.createObjectURL = blob => { kept = blob; return "#"; };
+  page.querySelector("#fig-counts button[data-svg]").click();
+  found.file = name;
+  const unnamed = page.querySelectorAll("button:empty, a:empty, select:not(label select)").length;
+  found.unnamed = unnamed;
+  kept.text().then(text => {
+    const svg = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
+    found.svg = [svg.tagName, text.includes("var("), text.includes("#d55e00"),
+      svg.getAttribute("width").endsWith("pt")];
+    document.getElementById("found").textContent = JSON.stringify(found);
+  });
+};
+</script>"""
+
+
+def test_tables_sort_the_gallery_filters_and_figures_are_files(chromium, site, tmp_path):
+    address, folder, _ = site
+    (folder / "used.html").write_text(USED, encoding="utf-8")
+    dom, console = browse(
+        chromium, tmp_path, "--virtual-time-budget=8000", "--dump-dom", f"{address}/used.html"
+    )
+    assert console == []
+    found = json.loads(html.unescape(dom.split('id="found">')[1].split("</p>")[0]))
+    times = ["5.2 s", "8.1 s", "41.2 s", "58.3 s", "1 min 36 s", "5 min 12 s"]
+    assert found["up"] == times
+    assert found["down"] == times[::-1]
+    assert found["sorted"] == "descending"
+    assert found["names"] == ["cutouts", "infer", "ingest", "match", "reduce", "train"]
+    assert found["all"] == 3 * 4 * 6
+    assert (found["some"], found["told"]) == (6, "6 sources shown")
+    assert (found["file"], found["svg"]) == ("fig-counts.svg", ["svg", False, True, True])
+    assert found["unnamed"] == 0
+
+
 def test_a_phone_shows_the_narrow_drawings_and_does_not_scroll_sideways(chromium, site, tmp_path):
     address, _, _ = site
     dom, _ = browse(
         chromium, tmp_path, "--virtual-time-budget=8000", "--dump-dom", f"{address}/phone.html"
     )
     found = json.loads(dom.split('id="found">')[1].split("</p>")[0])
-    assert found == {"width": 390, "narrow": True, "wide": False, "small": 0, "sections": 15}
+    assert found == {"width": 390, "narrow": True, "wide": False, "small": 0, "sections": 17}
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,7 @@ def reduced(block: ScoredBlock) -> ReportTables:
     return ReportTables(summary=build_summary(facts, {"mlp": result}), **shown)
 
 
-@pytest.mark.parametrize("step_mag", [0.0, 0.05, 0.4])
-@pytest.mark.parametrize("rows", [1, 2, 3])
+@pytest.mark.parametrize(("rows", "step_mag"), [(1, 0.0), (2, 0.05), (3, 0.4)])
 def test_a_run_of_few_sources_has_its_whole_page(rows, step_mag):
     tables = reduced(few_sources(rows, step_mag))
     assert tables.colour_colour.num_rows == 2 * rows

@@ -18,7 +18,7 @@ _FOLDERS = {
     "infer": ("scores",),
     "reduce": ("metrics", "products"),
 }
-_OF_OTHERS = ("Npix=", "/states/", "stages.parquet")
+_OF_OTHERS = ("Npix=", "/states/", "stages.parquet", "workers.parquet")
 """What is in these folders and written by tasks, or by the report."""
 
 

@@ -89,6 +89,8 @@ class StageOutcome:
     seconds: float
     task_seconds: float
     """Sum of the tasks' own wall times, as their receipts tell."""
+    by_worker: Mapping[str, "Share"] = field(default_factory=dict)
+    """What each worker did of it, whenever that was."""
 
     @classmethod
     def of(cls, stage: str, *parts: Mapped, rows: int | None = None) -> "StageOutcome":
@@ -101,7 +103,28 @@ class StageOutcome:
             sum(receipt.rows for receipt in receipts) if rows is None else rows,
             sum(part.seconds for part in parts),
             sum(receipt.seconds for receipt in receipts),
+            _shares(receipts),
         )
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one worker did of a stage; ``seconds`` are those that it was busy."""
+
+    tasks: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+
+
+def _shares(receipts: Iterable[Receipt]) -> dict[str, Share]:
+    found: dict[str, Share] = {}
+    for receipt in receipts:
+        if receipt.worker:
+            so_far = found.get(receipt.worker, Share())
+            found[receipt.worker] = Share(
+                so_far.tasks + 1, so_far.rows + receipt.rows, so_far.seconds + receipt.seconds
+            )
+    return found
 
 
 @lru_cache

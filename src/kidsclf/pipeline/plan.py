@@ -236,6 +236,7 @@ def run_stages(context: Context, stages: Sequence[Stage]) -> list[StageOutcome]:
     for stage in stages:
         if stage.name == "report":
             write_table(context.work.metrics / "stages.parquet", report.stages_table(outcomes))
+            write_table(context.work.metrics / "workers.parquet", report.workers_table(outcomes))
         trained = any(each.stage == "train" and each.tasks > each.skipped for each in outcomes)
         if stage.name == "infer" and trained and _threads_differ(context.config):
             context.engine.restart_workers()

@@ -1,13 +1,14 @@
 """Stage ``report``: the page, from the reduced tables only."""
 
 import json
+from collections.abc import Sequence
 
 import pyarrow as pa
 
 from kidsclf.pipeline.context import Context, StageOutcome
 from kidsclf.pipeline.summary import versions
 from kidsclf.report.page import render_page
-from kidsclf.report.tables import COLUMNS, ReportTables
+from kidsclf.report.tables import COLUMNS, EXPERIMENTS, ReportTables
 from kidsclf.store.tables import read_json, read_table, write_text
 
 
@@ -24,11 +25,24 @@ def run(context: Context) -> StageOutcome:
             summary=summary,
             settings=json.loads(context.config.model_dump_json()),
             versions=versions(),
+            experiments=_experiments(context),
             **tables,
         )
     )
     write_text(context.work.report, page)
     return StageOutcome("report", 1, 0, int(summary["rows_out"]), 0.0, 0.0)
+
+
+def _experiments(context: Context) -> dict[str, dict[str, pa.Table]]:
+    """Read the tables of the experiments that were done on this run."""
+    found = {}
+    for name, wanted in EXPERIMENTS.items():
+        folder = context.work.experiment(name)
+        paths = {table: folder / f"{table}.parquet" for table in wanted}
+        there = {table: read_table(path) for table, path in paths.items() if path.exists()}
+        if there:
+            found[name] = there
+    return found
 
 
 STAGES_SCHEMA = pa.schema(
@@ -43,7 +57,36 @@ STAGES_SCHEMA = pa.schema(
 )
 
 
-def stages_table(outcomes: list[StageOutcome]) -> pa.Table:
+WORKERS_SCHEMA = pa.schema(
+    [
+        ("stage", pa.string()),
+        ("worker", pa.string()),
+        ("tasks", pa.int64()),
+        ("rows", pa.int64()),
+        ("seconds", pa.float64()),
+        ("rows_per_second", pa.float64()),
+    ]
+)
+
+
+def workers_table(outcomes: Sequence[StageOutcome]) -> pa.Table:
+    """Write what each worker did; seconds are those of its tasks, by the clock."""
+    rows = [
+        {
+            "stage": outcome.stage,
+            "worker": worker,
+            "tasks": share.tasks,
+            "rows": share.rows,
+            "seconds": share.seconds,
+            "rows_per_second": share.rows / share.seconds if share.seconds else float("nan"),
+        }
+        for outcome in outcomes
+        for worker, share in sorted(outcome.by_worker.items())
+    ]
+    return pa.Table.from_pylist(rows, schema=WORKERS_SCHEMA)
+
+
+def stages_table(outcomes: Sequence[StageOutcome]) -> pa.Table:
     """Write how the stages went as a table; seconds are those of this run's wall clock."""
     rows = [
         {

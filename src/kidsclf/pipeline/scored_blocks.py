@@ -52,7 +52,8 @@ def read_block(
     """Read what one network says of a partition, and which of its sources have labels."""
     table = HatsCatalogue(work.catalogue).read(partition)
     scored = HatsCatalogue(work.scores(name)).read(partition)
-    magnitudes, _ = photometry(table, bands)
+    magnitudes, errors = photometry(table, bands)
+    reference = bands.index(reference_band) if reference_band else 0
     return ScoredBlock(
         partition,
         table[NAME].to_numpy(zero_copy_only=False),
@@ -61,7 +62,7 @@ def read_block(
         table[SPATIAL_INDEX].to_numpy(),
         magnitudes,
         bands,
-        magnitudes[:, bands.index(reference_band)] if reference_band else magnitudes[:, 0],
+        magnitudes[:, reference],
         summarise(_stacked(scored, map(probability_column, asked.classes)), asked.classes),
         _stacked(scored, map(calibrated_column, asked.classes)),
         sets_from_names(scored[PREDICTION_SET], asked.classes),
@@ -70,6 +71,7 @@ def read_block(
         scored[FLAGS].to_numpy(),
         {sample: _labels(work, partition, sample, table, asked, config) for sample in samples},
         _shapes(work, partition, config),
+        errors[:, reference],
     )
 
 

@@ -75,6 +75,11 @@ def summarise_run(
     )
     rows = facts.rows_out
     summary = build_summary(facts, results)
+    left_out = quarantined_before(context, "")
+    summary["quarantine"] = {
+        "tasks": len(left_out),
+        "rows": sum(record.rows for record in left_out),
+    }
     summary["products"] = [
         {"path": path, "what": what, "rows": rows}
         for path, what in (

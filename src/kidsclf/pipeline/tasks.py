@@ -1,5 +1,7 @@
 """What a task is, what it makes, and how a worker does it."""
 
+import os
+import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -109,6 +111,7 @@ def perform(task: Task, work: WorkDirectory) -> Receipt:
                 outputs,
                 made.facts,
                 {name_below(work.root, path): checksum(path) for path in made.outputs},
+                f"{socket.gethostname()}:{os.getpid()}",
             )
             write_receipt(work.receipts, receipt)
     except KidsclfError as error:

@@ -64,6 +64,8 @@ class ScoredBlock:
     labels : mapping of sample to SampleLabels
     shapes : mapping of column to float32 array (n,)
         What was measured on the stamps; NaN where it was withheld.
+    reference_error : float32 array (n,) or None
+        Error of the reference magnitude, mag; NaN where not measured.
 
     Raises
     ------
@@ -87,6 +89,7 @@ class ScoredBlock:
     flags: NDArray[np.int32]
     labels: Mapping[str, SampleLabels] = field(default_factory=dict)
     shapes: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    reference_error: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if {len(column) for column in _columns(self)} != {len(self.name)}:

@@ -2,20 +2,25 @@
 
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 
 from kidsclf.reduce.block import ScoredBlock
 from kidsclf.reduce.context import Context
 from kidsclf.reduce.law import Reduction, State, add_states
 from kidsclf.reduce.planes import Axis, cell_numbers, count_cells, plane_rows
+from kidsclf.schema import ScoreFlag
 
 AXES = (Axis(-1.0, 0.05, 80), Axis(-1.0, 0.05, 80))
 """Both colours run from -1 to 3 mag in cells of 0.05 mag: what Feng's figure 7 shows."""
+
+_PARTS = {"within": False, "beyond": True}
 
 SCHEMA = pa.schema(
     [
         ("sample", pa.string()),
         ("class", pa.string()),
+        ("extrapolated", pa.bool_()),
         ("x_colour", pa.string()),
         ("y_colour", pa.string()),
         ("x_low", pa.float64()),
@@ -32,7 +37,8 @@ def colour_colour(context: Context) -> Reduction:
 
     The sample "catalogue" has all sources by predicted class; every labelled sample has its own
     by true class. Only cells that hold a source have a row; sources without one of the colours,
-    or far outside the diagram, have none. A survey that lacks a band gets no row at all.
+    or far outside the diagram, have none. A survey that lacks a band gets no row at all. Sources
+    flagged as extrapolated are counted by themselves, as Feng et al. part r <= 22 from the rest.
     """
     return Reduction("colour_colour", {}, partial(_local, context=context), add_states, _finish)
 
@@ -45,11 +51,19 @@ def _local(block: ScoredBlock, context: Context) -> State:
         magnitudes[:, block.bands.index(blue)] - magnitudes[:, block.bands.index(red)]
         for blue, red in context.colours
     )
-    return count_cells(cell_numbers(x, y, AXES), block, context)
+    cells, beyond = cell_numbers(x, y, AXES), (block.flags & ScoreFlag.EXTRAPOLATED) != 0
+    return {
+        name: count_cells(np.where(beyond == part, cells, -1), block, context)
+        for name, part in _PARTS.items()
+    }
 
 
 def _finish(state: State, context: Context) -> pa.Table:
     x_colour, y_colour = ("-".join(pair) for pair in context.colours)
     named = {"x_colour": x_colour, "y_colour": y_colour}
-    rows = [row | named for row in plane_rows(state, AXES, context)]
+    rows = [
+        row | named | {"extrapolated": part}
+        for name, part in _PARTS.items()
+        for row in plane_rows(state.get(name, {}), AXES, context)
+    ]
     return pa.Table.from_pylist(rows, schema=SCHEMA)

@@ -12,6 +12,7 @@ from kidsclf.reduce.colours import colour_colour
 from kidsclf.reduce.context import Context
 from kidsclf.reduce.corrected import quasar_corrected
 from kidsclf.reduce.counts import class_counts, p_max, row_counts
+from kidsclf.reduce.distributions import distributions
 from kidsclf.reduce.gallery import gallery
 from kidsclf.reduce.law import Reduction, State
 from kidsclf.reduce.morphology import morphology
@@ -39,6 +40,7 @@ QUESTIONS: tuple[Callable[[Context], Reduction], ...] = (
     quasar_counts,
     quasar_fields,
     quasar_corrected,
+    distributions,
     colour_colour,
     morphology,
     sky,

@@ -6,6 +6,7 @@ They are plain records; the template turns them into HTML and escapes every text
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 
 from kidsclf.report.numbers import cell, is_number
 from kidsclf.report.panels import NARROW, WIDE, Layout
-from kidsclf.report.svg import inline_svg
+from kidsclf.report.svg import inline_svg, pdf_base64
 
 MOST_DATA_ROWS = 100
 """Rows shown of the data behind a figure; the whole table stands in ``metrics/``."""
@@ -56,6 +57,7 @@ class Drawing:
     alt: str
     wide: Markup
     narrow: Markup
+    pdf: str
     data: Grid | None = None
     kind: str = "drawing"
 
@@ -73,12 +75,31 @@ class Card:
 
 @dataclass(frozen=True)
 class Cards:
-    """A row of sources."""
+    """A row of sources of one class, picked for one reason: what the gallery is filtered by."""
 
     title: str
     note: str
     cards: tuple[Card, ...]
+    class_name: str
+    row: str
     kind: str = "cards"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One list to choose from: its values, and the words for them."""
+
+    name: str
+    label: str
+    options: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What rows of sources may be chosen by."""
+
+    choices: tuple[Choice, ...]
+    kind: str = "filter"
 
 
 @dataclass(frozen=True)
@@ -136,7 +157,7 @@ class Folded:
     kind: str = "folded"
 
 
-Block = Grid | Drawing | Cards | Tiles | Shares | Remark | Folded
+Block = Grid | Drawing | Cards | Filter | Tiles | Shares | Remark | Folded
 
 
 @dataclass(frozen=True)
@@ -158,11 +179,14 @@ def drawing(
     alt: str,
     data: pa.Table | None = None,
 ) -> Drawing:
-    """Draw a figure for a desk and for a phone, and put its data beside it."""
-    wide = inline_svg(draw(WIDE), f"{anchor}-w")
-    narrow = inline_svg(draw(NARROW), f"{anchor}-n")
+    """Draw a figure for a desk, for a phone and for a paper, and put its data beside it."""
+    # Names within a drawing are repeated with every mark, so that they are short.
+    identity = f"f{blake2b(anchor.encode(), digest_size=4).hexdigest()}"
+    figure = draw(WIDE)
+    wide, pdf = inline_svg(figure, f"{identity}w"), pdf_base64(figure)
+    narrow = inline_svg(draw(NARROW), f"{identity}n")
     grid = None if data is None else data_grid(data, f"Data of “{title}”")
-    return Drawing(anchor, title, caption, alt, wide, narrow, grid)
+    return Drawing(anchor, title, caption, alt, wide, narrow, pdf, grid)
 
 
 def data_grid(table: pa.Table, caption: str, most: int = MOST_DATA_ROWS) -> Grid:

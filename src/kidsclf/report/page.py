@@ -1,11 +1,20 @@
 """The page: sections put into one HTML file that needs nothing else.
 
+Its script is part of the file, and the only one that the file's own policy lets run.
+
 The template escapes every text, because names of sources, networks and steps come from data;
 only the drawings, whose texts matplotlib has escaped, go in as they are.
 """
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from kidsclf.report.palette import VARIABLES
 from kidsclf.report.sections import all_sections
 from kidsclf.report.tables import ReportTables
 
@@ -28,16 +37,33 @@ def render_page(tables: ReportTables) -> str:
     >>> "no network was scored" in render_page(ReportTables())
     True
     """
+    templates = PackageLoader("kidsclf.report")
     pages = Environment(
-        loader=PackageLoader("kidsclf.report"),
+        loader=templates,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    text = templates.get_source(pages, "page.js")[0]
     name = (tables.summary.get("run") or {}).get("name")
     return pages.get_template("page.html.j2").render(
         title=f"{name}: classification report" if name else "Classification report",
         version=tables.versions.get("kidsclf", ""),
         sections=all_sections(tables),
+        script=Script(Markup(text), _hash(text)),  # noqa: S704 (a file of this package)
+        colours=json.dumps({name: colour for colour, name in VARIABLES.items()}),
     )
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script and the hash by which a browser knows that it is the one meant."""
+
+    text: Markup
+    hash: str
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"

@@ -82,9 +82,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         *("source", "kind", "r", "printed", "printed_per_sq_deg"),
         *("ours", "ours_per_sq_deg", "ours_from", "note"),
     ),
+    "distributions": ("network", "quantity", "sample", "class", "low", "high", "count"),
     "quasar_models": ("model", "paper", "r_low", "r_high", "per_sq_deg", "cumulative_per_sq_deg"),
     "colour_colour": (
-        *("network", "sample", "class", "x_colour", "y_colour"),
+        *("network", "sample", "class", "extrapolated", "x_colour", "y_colour"),
         *("x_low", "x_high", "y_low", "y_high", "count"),
     ),
     "morphology": (
@@ -105,10 +106,31 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         *("network", "class", "kind", "name", "ra", "dec", "r", "p_max", "true_class"),
         *("size_px", "band", "image", "bands", "magnitudes"),
     ),
-    "sky": ("order", "pixel", "ra", "dec", "count"),
+    "sky": ("order", "pixel", "ra", "dec", "count", "depth", "unclassified", "flagged"),
     "stages": ("stage", "tasks", "skipped", "rows", "seconds", "rows_per_second"),
+    "workers": ("stage", "worker", "tasks", "rows", "seconds", "rows_per_second"),
 }
 """Columns that each table must have; it may have more."""
+
+_TAUGHT = ("title", "network", "class", "seeds", "f1", "f1_std", "published_f1")
+EXPERIMENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "table1": {"table": _TAUGHT},
+    "table2": {"table": _TAUGHT},
+    "training_size": {"table": (*_TAUGHT, "train_rows")},
+    "normalised_images": {
+        "table": _TAUGHT,
+        "differences": ("network", "measure", "difference", "difference_std"),
+    },
+    "thresholds": {"table": COLUMNS["thresholds"]},
+    "external": {
+        "table": ("network", "sample", "class", "of", "predicted_class", "count", "share"),
+        "redshifts": (
+            *("network", "sample", "class", "predicted_class", "z_low", "z_high", "count"),
+        ),
+        "agreement": ("network", "sample", "class", "threshold", "agreement"),
+    },
+}
+"""Tables of each experiment and the columns that are drawn of them."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +153,9 @@ class ReportTables:
         fold -1 pools the folds. In ``gallery`` an image is a row-major list of
         ``size_px * size_px`` pixels in maggies. ``sky`` counts sources by NESTED HEALPix pixel,
         with one further column of counts per class.
+    experiments : mapping of experiment to mapping of name to pyarrow.Table
+        What experiments on the run found, as `EXPERIMENTS` lists it; one whose columns are of
+        another version is named on the page, and the rest of the page is made.
 
     Raises
     ------
@@ -158,12 +183,15 @@ class ReportTables:
     quasar_corrected: pa.Table | None = None
     quasar_models: pa.Table | None = None
     quasar_published: pa.Table | None = None
+    distributions: pa.Table | None = None
     colour_colour: pa.Table | None = None
     morphology: pa.Table | None = None
     history: pa.Table | None = None
     gallery: pa.Table | None = None
     sky: pa.Table | None = None
     stages: pa.Table | None = None
+    workers: pa.Table | None = None
+    experiments: Mapping[str, Mapping[str, pa.Table]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, columns in COLUMNS.items():

@@ -33,6 +33,8 @@ class Receipt:
         Small things the client needs: cut counts, sums.
     checksums : mapping of path below the work directory to eight hexadecimal digits
         Of the same outputs; see ``kidsclf.store.checksums``.
+    worker : str
+        Machine and number of the process that did it; empty where that was not noted.
     """
 
     stage: str
@@ -43,6 +45,7 @@ class Receipt:
     outputs: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     checksums: Mapping[str, str] = field(default_factory=dict)
+    worker: str = ""
 
 
 def fingerprint(*parts: Any) -> str:

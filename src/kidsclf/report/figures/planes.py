@@ -31,14 +31,15 @@ def draw_plane(
     layout: Layout,
     guide: Callable[[Axes], Line2D] | None = None,
 ) -> Figure:
-    """Draw a panel a class.
+    """Draw a panel a class, two where the catalogue is parted.
 
     Parameters
     ----------
     table : pyarrow.Table
         Columns ``sample``, ``class``, ``x_low``, ``x_high``, ``y_low``, ``y_high``, ``count`` of
         one network, on one grid of bins; the rows of sample ``catalogue`` are shaded and those of
-        the first other sample drawn as contours.
+        the first other sample drawn as contours. With a column ``extrapolated``, the catalogue's
+        extrapolated sources stand in panels of their own below, under the same contours.
     labels : (str, str)
         Of the axes.
     layout : Layout
@@ -48,21 +49,35 @@ def draw_plane(
     classes = in_order(distinct(table, "class"))
     samples = [name for name in distinct(table, "sample") if name != CATALOGUE]
     x_edges, y_edges = _edges(table, "x"), _edges(table, "y")
-    drawn = panels(len(classes), layout, columns=3, height_in=2.9)
-    further = []
-    for axes, name in zip(drawn.axes, classes, strict=True):
+    parts = _parts(table)
+    drawn = panels(len(classes) * len(parts), layout, columns=len(classes), height_in=2.9)
+    further: list[Line2D] = []
+    shown = [(name, *part) for part in parts for name in classes]
+    for axes, (name, words, part) in zip(drawn.axes, shown, strict=True):
         of_class = select(table, {"class": name})
-        catalogue = select(of_class, {"sample": CATALOGUE})
+        catalogue = select(part, {"class": name})
         _shade(axes, _grid(catalogue, x_edges, y_edges), x_edges, y_edges, name)
         if samples:
             labelled = _grid(select(of_class, {"sample": samples[0]}), x_edges, y_edges)
             _contour(axes, labelled, x_edges, y_edges)
         further = [] if guide is None else [guide(axes)]
         axes.set(xlim=(x_edges[0], x_edges[-1]), ylim=(y_edges[0], y_edges[-1]))
-        axes.set(title=class_look(name).label, xlabel=labels[0], ylabel=labels[1])
+        axes.set(title=class_look(name).label + words, xlabel=labels[0], ylabel=labels[1])
         axes.locator_params(axis="x", nbins=5)
     legend_above(drawn, [*_legend(samples), *further])
     return drawn.figure
+
+
+def _parts(table: pa.Table) -> list[tuple[str, pa.Table]]:
+    """Part the catalogue's cells: words for the title, rows; parts without rows are left out."""
+    catalogue = select(table, {"sample": CATALOGUE})
+    if "extrapolated" not in table.column_names:
+        return [("", catalogue)]
+    parts = {
+        words: select(catalogue, {"extrapolated": beyond})
+        for words, beyond in (("", False), (", extrapolated", True))
+    }
+    return [(words, rows) for words, rows in parts.items() if rows.num_rows] or [("", catalogue)]
 
 
 def _legend(samples: list[str]) -> list[Patch | Line2D]:

@@ -15,6 +15,8 @@ from kidsclf.report.tables import distinct, numbers, select
 _BAR = 0.62
 _THIN_BAR = 0.4
 _LONGEST_STEP = 48
+MOST_WORKERS = 24
+"""Workers drawn: the busiest."""
 
 
 @house_style
@@ -86,6 +88,33 @@ def draw_stages(stages: pa.Table, layout: Layout = WIDE) -> Figure:
         _beside(axes, f"{duration(float(time))}{speed}", float(np.nan_to_num(time)), float(y))
     axes.set_yticks(place, [str(name) for name in stages["stage"].to_pylist()])
     axes.set(xlabel="seconds", ylim=(len(seconds) - 0.5, -0.5))
+    axes.set_xlim(0, 1.7 * float(np.nanmax(seconds, initial=1e-3)))
+    _plain_bars(axes)
+    return drawn.figure
+
+
+@house_style
+def draw_workers(workers: pa.Table, layout: Layout = WIDE) -> Figure:
+    """Draw how long each worker was busy, over all stages.
+
+    Parameters
+    ----------
+    workers : pyarrow.Table
+        Columns of ``workers``.
+    layout : Layout
+    """
+    whole_run = workers.group_by("worker").aggregate([("seconds", "sum"), ("tasks", "sum")])
+    busiest = whole_run.sort_by([("seconds_sum", "descending")]).slice(0, MOST_WORKERS)
+    seconds, tasks = numbers(busiest, "seconds_sum"), numbers(busiest, "tasks_sum")
+    place = np.arange(len(seconds))
+    drawn = panels(1, layout, height_in=0.7 + 0.3 * len(seconds), legend_in=0)
+    axes = drawn.axes[0]
+    axes.barh(place, seconds, _BAR, color=ACCENT)
+    for y, time, count in zip(place, seconds, tasks, strict=True):
+        text = f"{duration(float(time))}, {whole(float(count))} tasks"
+        _beside(axes, text, float(time), float(y))
+    axes.set_yticks(place, [_short(str(name)) for name in busiest["worker"].to_pylist()])
+    axes.set(xlabel="seconds busy", ylim=(len(seconds) - 0.5, -0.5))
     axes.set_xlim(0, 1.7 * float(np.nanmax(seconds, initial=1e-3)))
     _plain_bars(axes)
     return drawn.figure

@@ -1,4 +1,4 @@
-"""Where the sources are: density by HEALPix pixel, one panel per field of the survey."""
+"""What lies where on the sky, by HEALPix pixel: one panel per field of the survey."""
 
 from dataclasses import dataclass
 
@@ -86,15 +86,37 @@ def draw_sky(sky: pa.Table, column: str = "count", layout: Layout = WIDE) -> Fig
         Column of counts to draw.
     layout : Layout
     """
+    return _draw_map(sky, numbers(sky, column) / _area(sky), "sources per deg²", layout)
+
+
+@house_style
+def draw_share(sky: pa.Table, column: str, layout: Layout = WIDE) -> Figure:
+    """Draw what part of the sources of a cell a column of ``sky`` counts, percent."""
+    share = 100 * numbers(sky, column) / np.maximum(numbers(sky, "count"), 1)
+    return _draw_map(sky, share, "% of the sources", layout)
+
+
+@house_style
+def draw_depth(sky: pa.Table, column: str = "depth", layout: Layout = WIDE) -> Figure:
+    """Draw a magnitude on the sky; cells without one are left empty."""
+    return _draw_map(sky, numbers(sky, column), "AB mag", layout)
+
+
+def _area(sky: pa.Table) -> NDArray[np.float64]:
+    return np.asarray(SKY_SQ_DEG / (12 * 4 ** numbers(sky, "order")), np.float64)
+
+
+def _draw_map(sky: pa.Table, values: NDArray[np.float64], label: str, layout: Layout) -> Figure:
+    known = np.isfinite(values)
+    sky, values = sky.filter(pa.array(known)), values[known]
     fields = split_fields(numbers(sky, "ra"), numbers(sky, "dec"))
-    area = SKY_SQ_DEG / (12 * 4 ** numbers(sky, "order"))
-    density = numbers(sky, column) / area
+    side = np.sqrt(_area(sky))
     heights = [_height_in(field, layout) for field in fields]
     drawn = panels(len(fields), layout, columns=1, height_in=heights, legend_in=0)
-    limits = np.percentile(density, SHOWN_PERCENTILES)
+    limits = np.percentile(values, SHOWN_PERCENTILES)
     for axes, field in zip(drawn.axes, fields, strict=True):
-        corners = _diamonds(field, np.sqrt(area[field.rows]))
-        cells = PolyCollection(corners, array=density[field.rows], cmap="cividis", linewidths=0)
+        corners = _diamonds(field, side[field.rows])
+        cells = PolyCollection(corners, array=values[field.rows], cmap="cividis", linewidths=0)
         cells.set_clim(*limits)
         cells.set_rasterized(len(corners) > _MOST_VECTOR_CELLS)
         axes.add_collection(cells)
@@ -105,9 +127,10 @@ def draw_sky(sky: pa.Table, column: str = "count", layout: Layout = WIDE) -> Fig
         axes.set(xlabel="RA [deg]", ylabel="Dec [deg]")
         axes.grid(visible=False)
     bar = drawn.figure.colorbar(cells, ax=drawn.axes, shrink=0.9, pad=0.02)
-    bar.set_label("sources per deg²")
+    bar.set_label(label)
     bar.outline.set_visible(False)
-    bar.ax.yaxis.set_major_formatter(lambda value, _: power(value) if value else "0")
+    if "deg²" in label:
+        bar.ax.yaxis.set_major_formatter(lambda value, _: power(value) if value else "0")
     return drawn.figure
 
 

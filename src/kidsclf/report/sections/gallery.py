@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from kidsclf.report.blocks import Block, Card, Cards, Section, missing
+from kidsclf.report.blocks import Block, Card, Cards, Choice, Filter, Section, missing
 from kidsclf.report.figures.stamps import draw_source
 from kidsclf.report.numbers import decimal
 from kidsclf.report.palette import VARIABLES, class_look, in_order
@@ -34,11 +34,15 @@ def gallery(tables: ReportTables) -> Section:
     networks = distinct(table, "network")
     first = headline_network(tables)
     of_one = select(table, {"network": first if first in networks else networks[0]})
-    blocks = [
-        block
-        for number, name in enumerate(in_order(distinct(of_one, "class")))
-        for kind in _KINDS
-        for block in _row_of_cards(of_one, name, kind, f"{number}-{kind}")
+    classes = in_order(distinct(of_one, "class"))
+    blocks: list[Block] = [
+        _filter(classes),
+        *(
+            block
+            for number, name in enumerate(classes)
+            for kind in _KINDS
+            for block in _row_of_cards(of_one, name, kind, f"{number}-{kind}")
+        ),
     ]
     return Section("gallery", "Gallery", lead, tuple(blocks))
 
@@ -55,7 +59,14 @@ def _row_of_cards(table: pa.Table, name: str, kind: str, identity: str) -> list[
     if rows.num_rows > MOST_CARDS:
         note = f"{MOST_CARDS} of {rows.num_rows} are shown."
     title = f"Classified as {class_look(name).label}: {_KINDS[kind]}"
-    return [Cards(title, note, tuple(cards))]
+    return [Cards(title, note, tuple(cards), name, kind)]
+
+
+def _filter(classes: list[str]) -> Filter:
+    """Let the reader choose a class and why its sources were picked."""
+    named = tuple((name, class_look(name).label) for name in classes)
+    kinds = Choice("kind", "Shown", tuple(_KINDS.items()))
+    return Filter((Choice("class", "Classified as", named), kinds))
 
 
 def _card(row: Row, identity: str) -> Card:

@@ -58,8 +58,30 @@ def _tiles(summary: Mapping[str, Any], network: str | None) -> Tiles:
             "balanced accuracy",
             "mean recall of the classes",
         ),
+        _calibration(scores.get("trust") or {}),
+        *_left_out(summary),
     ]
     return Tiles(tuple(tiles))
+
+
+def _calibration(trust: Mapping[str, Any]) -> Tile:
+    raw, value = trust.get("ece"), trust.get("ece_calibrated")
+    note = f"{percent(raw)} as the network says" if is_number(raw) else ""
+    return Tile(percent(value), "calibration error", note)
+
+
+def _left_out(summary: Mapping[str, Any]) -> list[Tile]:
+    quarantine, warnings = summary.get("quarantine") or {}, summary.get("warnings")
+    tasks = quarantine.get("tasks")
+    number = len(warnings) if warnings is not None else None
+    return [
+        Tile(
+            whole(quarantine.get("rows")),
+            "rows in quarantine",
+            f"of {whole(tasks)} tasks" if tasks else "",
+        ),
+        Tile(whole(number), "warnings", "told below" if number else ""),
+    ]
 
 
 def _warnings(warnings: Any) -> list[Block]:

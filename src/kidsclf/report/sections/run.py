@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from kidsclf.report.blocks import Block, Folded, Remark, Section, drawing, grid, missing
-from kidsclf.report.figures.run import draw_cut_flow, draw_stages
+from kidsclf.report.figures.run import draw_cut_flow, draw_stages, draw_workers
 from kidsclf.report.numbers import DASH, duration, whole
 from kidsclf.report.tables import COLUMNS, ReportTables, numbers, present, rows_of
 
@@ -26,6 +26,7 @@ def cut_flow(tables: ReportTables) -> Section:
             caption="Look for a step that cuts far more than you expect: that is more often a "
             "wrong column or unit than a property of the sky.",
             alt="Bars of rows kept and rows cut, one bar per selection step, one panel per table.",
+            data=table,
         )
         blocks = (_balance(table), bars, _cuts(table))
     return Section("cut-flow", "Cut flow", lead, blocks)
@@ -58,6 +59,7 @@ def throughput(tables: ReportTables) -> Section:
             title="Time by stage",
             caption="The longest bar is where more workers or a GPU would help most.",
             alt="Bars of seconds, one per stage of the run.",
+            data=table,
         )
         rows = [
             [
@@ -69,7 +71,32 @@ def throughput(tables: ReportTables) -> Section:
         total = duration(float(np.nansum(numbers(table, "seconds"))))
         headings = ["Stage", "Tasks", "Skipped", "Rows", "Time", "Rows/s"]
         blocks = (bars, grid(f"Stages, {total} in all", headings, rows))
+    blocks += tuple(_workers(present(tables.workers)))
     return Section("throughput", "Throughput", lead, blocks)
+
+
+def _workers(table: pa.Table | None) -> Iterator[Block]:
+    if table is None:
+        yield missing("The throughput of each worker", "no receipt names who did its task")
+        return
+    yield drawing(
+        "fig-workers",
+        partial(draw_workers, table),
+        title="Time by worker",
+        caption="Bars of one length are work well shared. A worker that ended early has few tasks; "
+        "one that was started anew, as before scoring, stands here under both its processes.",
+        alt="Bars of seconds that each worker was busy.",
+        data=table,
+    )
+    rows = [
+        [
+            *(row[name] for name in ("stage", "worker", "tasks", "rows")),
+            *(duration(row["seconds"]), whole(row["rows_per_second"])),
+        ]
+        for row in rows_of(table)
+    ]
+    headings = ["Stage", "Worker", "Tasks", "Rows", "Busy", "Rows/s"]
+    yield Folded("Every stage and worker", (grid("Stages by worker", headings, rows),))
 
 
 def settings(tables: ReportTables) -> Section:
