@@ -202,7 +202,7 @@ def test_headline_numbers(read):
     assert "98.76%" in text
     assert "24,010 (28.1%)" in text
     assert "nothing was lost unseen" in text
-    assert "1,204 rows in quarantine of 2 tasks" in text
+    assert "rows in quarantine 1,204 of 2 tasks" in text
 
 
 def test_experiments_are_shown_and_those_of_another_version_named(read):

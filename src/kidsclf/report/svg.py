@@ -29,6 +29,7 @@ _FONT = re.compile(r"(font: (?:\w+ )*?[\d.]+px) [^;\"]+")
 _FAMILY = re.compile(r" font-family: '[^']*', sans-serif;")
 _PLACE = re.compile(r' (?:[xy]="|transform="rotate)[^"]*"')
 _PNG = re.compile(r"image/png;base64,\s*([A-Za-z0-9+/=\s]+)")
+_OPAQUE = 255
 _NUMBER = re.compile(r"(-?\d+\.\d{2})\d+")
 _PATH = re.compile(r' d="([^"]*)"')
 _STEP = re.compile(r"\s*([A-Za-z])\s*")
@@ -106,8 +107,8 @@ def _adopt(svg: str, identity: str) -> str:
 
 def _with_palette(image: re.Match[str]) -> str:
     """Write an embedded picture with at most 256 colours: a third of the bytes of a map."""
-    picture, smaller = Image.open(BytesIO(base64.b64decode(image[1]))), BytesIO()
-    if picture.mode == "RGBA" and picture.getextrema()[3] == (255, 255):
+    smaller, picture = BytesIO(), Image.open(BytesIO(base64.b64decode(image[1]))).convert("RGBA")
+    if picture.getchannel("A").getextrema()[0] == _OPAQUE:
         picture = picture.convert("RGB")
     method = Image.Quantize.FASTOCTREE if picture.mode == "RGBA" else Image.Quantize.MEDIANCUT
     picture.quantize(256, method=method).save(smaller, "png", optimize=True)

@@ -48,6 +48,7 @@ def _tiles(summary: Mapping[str, Any], network: str | None) -> Tiles:
     tiles = [
         Tile(whole(made.get("rows")), "classified sources"),
         Tile(whole(rows_in), "rows read", f"{whole(rows_out)} went into the catalogue"),
+        Tile(_area(made.get("area_sq_deg")), "of sky"),
         Tile(
             percent(scores.get("accuracy"), 2),
             "accuracy on labelled sources",
@@ -62,6 +63,11 @@ def _tiles(summary: Mapping[str, Any], network: str | None) -> Tiles:
         *_left_out(summary),
     ]
     return Tiles(tuple(tiles))
+
+
+def _area(square_degrees: Any) -> str:
+    known = decimal(square_degrees, 2 if is_number(square_degrees) and square_degrees < 10 else 0)
+    return f"{known} deg²" if is_number(square_degrees) else known
 
 
 def _calibration(trust: Mapping[str, Any]) -> Tile:
