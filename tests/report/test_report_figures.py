@@ -221,11 +221,14 @@ def test_the_report_draws_the_cut_and_the_numbers_that_the_reductions_give():
 
 def test_colours_keep_every_source_and_contour_the_labels(tables):
     figure = draw_colour_colour(tables.colour_colour)
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["star", "quasar", "galaxy"]
-    image = figure.axes[0].images[0].get_array()
+    classes = ["star", "quasar", "galaxy"]
+    titles = [*classes, *(f"{name}, extrapolated" for name in classes)]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == titles
     stars = select(tables.colour_colour, {"sample": "catalogue", "class": "STAR"})
-    assert (image[..., 3] > 0).sum() == stars.num_rows
-    assert figure.axes[0].collections
+    for axes, beyond in ((figure.axes[0], False), (figure.axes[3], True)):
+        shaded = (axes.images[0].get_array()[..., 3] > 0).sum()
+        assert shaded == select(stars, {"extrapolated": beyond}).num_rows > 0
+        assert axes.collections
 
 
 def test_shapes_have_a_panel_a_class_and_a_line_for_comparison(tables):
