@@ -121,6 +121,7 @@ EXPERIMENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "table": _TAUGHT,
         "differences": ("network", "measure", "difference", "difference_std"),
     },
+    "shapes": {"table": _TAUGHT},
     "thresholds": {"table": COLUMNS["thresholds"]},
     "external": {
         "table": ("network", "sample", "class", "of", "predicted_class", "count", "share"),

@@ -27,6 +27,7 @@ _TITLES = {
     "table2": "Taught in one range of magnitudes, judged in another (Feng, Table 2)",
     "training_size": "The size of the training sample (Feng, Figure 13)",
     "normalised_images": "Stamps without their fluxes (Feng, section 5.1)",
+    "shapes": "What shapes tell trees (Feng, section 5.2)",
     "thresholds": "What a threshold keeps (Feng, Figures 3 and 12)",
     "external": "Stars, galaxies and quasars of other surveys (Feng, section 4.1.2, Figure 6)",
 }
@@ -39,6 +40,8 @@ _CAPTIONS = {
     "quasars rise longest. Bars are standard deviations over seeds.",
     "normalised_images": "Left of the line the network has lost with the fluxes of the stamps; "
     "a bar that crosses it says that nothing is known.",
+    "shapes": "What trees gain with shapes beside photometry; bars are standard deviations over "
+    "seeds, and rows of one seed are judged by the same sources.",
     "thresholds": "A network of photometry alone (Feng, Figure 12) keeps fewer quasars at the same "
     "purity than one of stamps and photometry (Figure 3).",
     "external": "Galaxies of low redshift called quasars or stars, and the share that agrees with "
@@ -81,7 +84,7 @@ def _blocks(name: str, tables: Tables) -> Iterator[Block]:
 def _figures(name: str, tables: Tables) -> Iterator[tuple[str, Draw, pa.Table]]:
     """Give what there is to draw: words after the title, how, and the data."""
     table = tables.get("table", pa.table({}))
-    if name in ("table1", "table2") and _answered(table):
+    if name in ("table1", "table2", "shapes") and _answered(table):
         yield "", partial(draw_rows, table), table
     elif name == "training_size" and _answered(table):
         yield "", partial(draw_sizes, table), table
