@@ -104,8 +104,8 @@ def measure(size: str, repeats: int) -> Record:
     measured: dict[tuple[str, str], Measurement] = {}
     with (
         tempfile.TemporaryDirectory(prefix="kidsclf-infer-") as folder,
-        _workers(1) as one,
-        _workers(2) as two,
+        workers(1) as one,
+        workers(2) as two,
     ):
         for name in NETWORKS:
             root = Path(folder) / name
@@ -125,7 +125,7 @@ def measure(size: str, repeats: int) -> Record:
 
 
 @contextmanager
-def _workers(count: int) -> Iterator[Client]:
+def workers(count: int) -> Iterator[Client]:
     with (
         LocalCluster(
             n_workers=count,
@@ -257,7 +257,7 @@ def matrix_product(root: Path, name: str) -> Taken:
 
 def from_store(root: Path, name: str) -> Taken:
     """(c) Score all partitions in this process."""
-    return _taken(lambda: [score_partition(*_arguments(root, name, at)) for at in PARTITIONS])
+    return _taken(lambda: [score_partition(*arguments(root, name, at)) for at in PARTITIONS])
 
 
 def stage(client: Client, root: Path, name: str, number: int) -> Taken:
@@ -267,7 +267,7 @@ def stage(client: Client, root: Path, name: str, number: int) -> Taken:
     rows = pq.read_metadata(HatsCatalogue(work.catalogue).path(PARTITIONS[0])).num_rows
     tasks = [
         Task("infer", f"{name}@{at.label}", f"{number}", score_partition, given, rows, name)
-        for at, given in ((at, _arguments(root, name, at)) for at in PARTITIONS)
+        for at, given in ((at, arguments(root, name, at)) for at in PARTITIONS)
     ]
     before, started = sum(client.run(time.process_time).values()), time.perf_counter()
     engine.map(tasks)
@@ -279,10 +279,10 @@ def stage(client: Client, root: Path, name: str, number: int) -> Taken:
 def _largest_worker(client: Client, root: Path, name: str) -> float:
     """Run the stage for the first time; give the largest memory that a worker has had, MiB."""
     stage(client, root, name, -1)
-    return max(client.run(_peak_mib).values())
+    return max(client.run(peak_mib).values())
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / _MIB
 
 
@@ -318,7 +318,7 @@ def _taken(work: Callable[[], object]) -> Taken:
     return Taken(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def _arguments(root: Path, name: str, partition: Partition) -> tuple[Any, ...]:
+def arguments(root: Path, name: str, partition: Partition) -> tuple[Any, ...]:
     return WorkDirectory(root), partition, name, "benchmark", _config(name), "r"
 
 
@@ -354,7 +354,7 @@ def _in_memory(root: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
 def make_work(root: Path, name: str, rows: int) -> dict[str, Any]:
     """Write what the stage reads: catalogue, stamps, labels and a network; say what they are."""
     work, entry, random = WorkDirectory(root), network_entry(name), np.random.default_rng(1)
-    drawn = [_write_partition(work, at, rows, random, entry.images) for at in PARTITIONS]
+    drawn = [write_partition(work, at, rows, random, entry.images) for at in PARTITIONS]
     HatsCatalogue(work.sample("sdss")).finish("sdss", [(at, labelled) for at, labelled in drawn])
     description = InputDescription(BANDS, ("r",) if entry.images else (), SIZE_PX, CLASSES)
     network = _make_network(root, name, description)
@@ -382,7 +382,7 @@ def make_work(root: Path, name: str, rows: int) -> dict[str, Any]:
     return made
 
 
-def _write_partition(
+def write_partition(
     work: WorkDirectory, at: Partition, rows: int, random: np.random.Generator, images: bool
 ) -> tuple[Partition, int]:
     """Draw the sources of a partition; say how many have labels."""

@@ -29,10 +29,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 TOGETHER = (
-    *("test_check.py", "test_features_stage.py", "test_notebook.py", "test_object_store.py"),
-    *("test_remote_runs.py", "test_remote_tables.py", "test_remote_tiles.py", "test_session.py"),
-    "test_with_images.py",
-)
+    "test_check.py", "test_explorer.py", "test_explorer_browser.py", "test_features_stage.py",
+    "test_notebook.py", "test_object_store.py", "test_remote_runs.py", "test_remote_tables.py",
+    "test_remote_tiles.py", "test_session.py", "test_with_images.py",
+)  # fmt: skip
 """They share a run with images or a server of objects, which take minutes to make."""
 
 
@@ -44,6 +44,7 @@ class _ByFile(LoadFileScheduling):
         return "together" if file.endswith(TOGETHER) else file
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
     return _ByFile(config, log)
 

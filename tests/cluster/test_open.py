@@ -60,6 +60,31 @@ def test_a_local_cluster_listens_on_loopback_only_and_ends_its_workers(tmp_path)
     assert not any(process.is_running() for process in processes)
 
 
+def server_of_forks() -> psutil.Process:
+    (server,) = (
+        each for each in psutil.Process().children() if "forkserver" in str(each.cmdline())
+    )
+    return server
+
+
+def test_workers_are_forked_after_imports_and_know_what_has_changed_since(tmp_path, monkeypatch):
+    (tmp_path / "xgboost.py").write_text("raise RuntimeError('of the folder')")
+    monkeypatch.chdir(tmp_path)
+    for number in ("first", "second"):
+        monkeypatch.setenv("KIDSCLF_TRIES", number)
+        with opened(tmp_path) as client:
+            server = server_of_forks()
+            threads = {path.read_text() for path in Path(f"/proc/{server.pid}/task").glob("*/comm")}
+            assert threads <= {Path(f"/proc/{server.pid}/comm").read_text(), "jemalloc_bg_thd\n"}
+            ((parent, imported, tries),) = client.run(
+                lambda: (os.getppid(), sys.modules["xgboost"].__file__, os.environ["KIDSCLF_TRIES"])
+            ).values()
+            assert parent == server.pid
+            assert "site-packages" in imported
+            assert tries == number
+        assert not server.is_running()
+
+
 def test_workers_start_afresh_with_their_environment(tmp_path):
     with opened(tmp_path) as client:
         ((first, _),) = client.run(lambda: (os.getpid(), os.environ["KIDSCLF_SAYS"])).values()

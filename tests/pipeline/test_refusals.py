@@ -249,7 +249,19 @@ def test_help_version_and_dry_run_write_nothing(small_survey, capsys, no_cluster
     assert "Exit codes" in said
     assert re.search(r"kidsclf \d+\.\d+", said)
     work = tmp_path / "work"
-    assert run.main([str(small_survey / "run.toml"), "--workdir", str(work), "--dry-run"]) == 0
+    assert (
+        run.main(
+            [
+                str(small_survey / "run.toml"),
+                "--workdir",
+                str(work),
+                "--dry-run",
+                "--set",
+                "run.report=true",
+            ]
+        )
+        == 0
+    )
     plan = capsys.readouterr().out
     assert "nothing is written" in plan
     assert all(stage in plan for stage in ("ingest", "match", "train", "infer", "reduce", "report"))

@@ -9,15 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from distributed import LocalCluster
-from distributed.utils import get_mp_context
 
 from kidsclf.cluster.security import LOOPBACK, dashboard_address
 from kidsclf.config import ClusterSettings
 from kidsclf.errors import ClusterError
 
-FORKED = {"distributed.worker.multiprocessing-method": "forkserver"}
-"""Dask's settings while a local cluster stands."""
-_IMPORTED_ONCE = ("distributed.nanny", "kidsclf.pipeline.plan", "xgboost")
 WORKER_PROCESS = "Dask Worker process"
 """How Dask's nannies name the processes of their workers."""
 
@@ -47,14 +43,7 @@ def workers_without_main() -> Iterator[None]:
 
 
 def local_cluster(settings: ClusterSettings, scratch: Path) -> Any:
-    """Start worker processes of one thread; everything listens on loopback.
-
-    They are forked from a process that has done the imports which all of them need (``FORKED``).
-    It runs nothing else and starts no thread (but jemalloc's, which is ready for forks), so a fork
-    of it is as sound as a new process, is there at once, and shares its pages. TensorFlow, which
-    does start threads, is not among the imports.
-    """
-    get_mp_context().set_forkserver_preload(list(_IMPORTED_ONCE))
+    """Start worker processes of one thread; everything listens on loopback."""
     cluster = LocalCluster(
         n_workers=settings.workers,
         threads_per_worker=1,

@@ -8,7 +8,7 @@ import multiprocessing
 import pkgutil
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from distributed import Client, Security, Worker, WorkerPlugin
 from distributed.comm.registry import get_backend
 
 from kidsclf import __version__
+from kidsclf.cluster.forking import workers_forked_after_imports
 from kidsclf.cluster.leaving import LeavesInGoodOrder, PassesTheWordOn
 from kidsclf.cluster.local import (
-    FORKED,
     WORKER_PROCESS,
     cuda_cluster,
     local_cluster,
@@ -83,7 +83,8 @@ def open_cluster(
         no node can serve the request, no worker comes, or workers have another kidsclf.
     """
     check_kind(settings)
-    with dask.config.set(_options(settings, environment)), workers_without_main():
+    forked = workers_forked_after_imports if settings.kind == "local" else nullcontext
+    with dask.config.set(_options(settings, environment)), workers_without_main(), forked():
         if "://" in settings.kind:
             with _connect(settings.kind) as client:
                 yield client
@@ -117,7 +118,6 @@ def _options(settings: ClusterSettings, environment: Mapping[str, str]) -> dict[
     return {
         **DASHBOARD_OPTIONS,
         "distributed.nanny.environ": dict(environment),
-        **(FORKED if settings.kind == "local" else {}),
         # A worker holds one task. So one that is full has nothing to wait for; and when a worker
         # dies, the task that killed it is the only one to be blamed.
         "distributed.worker.memory.pause": False,
