@@ -30,6 +30,8 @@ from kidsclf.store.cutouts import CutoutStore
 
 NEIGHBOURS_ARCSEC = 30.0
 MOST_NEIGHBOURS = 50
+_LARGEST_WHOLE = 2**53
+"""Beyond it a browser's numbers leave integers out."""
 
 Record = dict[str, Any]
 _PLACE = (SPATIAL_INDEX, NAME, RA, DEC)
@@ -117,7 +119,7 @@ def flag_names(bits: int) -> list[str]:
 
 def rows_of(table: pa.Table) -> list[Record]:
     """Turn rows into records for JSON: a spatial index as text, NaN and infinity as None."""
-    rows = [{key: plain(value) for key, value in row.items()} for row in table.to_pylist()]
+    rows = _records(table)
     for row in rows:
         if SPATIAL_INDEX in row:
             row[SPATIAL_INDEX] = str(row[SPATIAL_INDEX])
@@ -125,8 +127,25 @@ def rows_of(table: pa.Table) -> list[Record]:
 
 
 def plain(value: Any) -> Any:
-    """Give what JSON has no number for as None."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    """Give a value of a table as one that JSON has and a browser does not alter.
+
+    What is no number is None; integers beyond 2^53, which a browser would round, and all that JSON
+    has no word for (times, dates, decimals) are texts, bytes in hexadecimal digits.
+
+    >>> plain([math.nan, 2**53, 2**53 + 1, b"ab"])
+    [None, 9007199254740992, '9007199254740993', '6162']
+    """
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int) and abs(value) <= _LARGEST_WHOLE:
+        return value
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _partition(explored: Explored, index: int, name: str) -> Partition:
@@ -149,7 +168,20 @@ def _row(store: HatsCatalogue, partition: Partition, index: int, name: str) -> R
         return None
     rows = store.read(partition, None, stretches_at(np.array([index], np.int64)))
     rows = rows.filter(pc.equal(rows[NAME], name))
-    return {key: plain(value) for key, value in rows.to_pylist()[0].items()} if len(rows) else None
+    return _records(rows.slice(0, 1))[0] if len(rows) else None
+
+
+def _records(table: pa.Table) -> list[Record]:
+    return [{key: plain(value) for key, value in row.items()} for row in _readable(table)]
+
+
+def _readable(table: pa.Table) -> list[Record]:
+    """Turn rows into values of Python; times, which may be finer than its own, as texts."""
+    for place, column in enumerate(table.schema):
+        if pa.types.is_temporal(column.type) and not pa.types.is_duration(column.type):
+            texts = table[column.name].cast(pa.string())
+            table = table.set_column(place, column.name, texts)
+    return list(table.to_pylist())
 
 
 def _photometry(measured: Record) -> list[Record]:

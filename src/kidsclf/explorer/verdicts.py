@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 
@@ -61,7 +62,7 @@ class Verdicts:
     def __init__(self, path: Place) -> None:
         self.path = path
         self._lock = threading.Lock()
-        rows = read_table(path).to_pylist() if path.exists() else []
+        rows = _known(path) if path.exists() else []
         self._rows = {(row[SPATIAL_INDEX], row[NAME]): row for row in rows}
 
     def __len__(self) -> int:
@@ -84,6 +85,8 @@ class Verdicts:
         ------
         ConfigError
             For a word that is no verdict.
+        StoreError
+            When it cannot be written down; the one before holds.
         """
         if verdict is not None and verdict not in VERDICTS:
             raise ConfigError(
@@ -104,7 +107,55 @@ class Verdicts:
         try:
             write_table(self.path, table)
         except FileNotFoundError:  # a run that begins sweeps away what it takes for unfinished
+            self._write_again(table)
+        except OSError as error:
+            raise _unwritten(self.path, error) from error
+
+    def _write_again(self, table: pa.Table) -> None:
+        try:
             write_table(self.path, table)
+        except OSError as error:
+            raise _unwritten(self.path, error) from error
+
+
+def _unwritten(path: Place, error: OSError) -> StoreError:
+    return StoreError(
+        f"the verdict was to be written to {path}, but that cannot be done ({_reason(error)}), and "
+        f"it was not kept; mend that and give it again"
+    )
+
+
+def _known(path: Place) -> list[dict[str, Any]]:
+    """Read the verdicts there are, if all of them can be kept as they are.
+
+    Raises
+    ------
+    StoreError
+        When the table is damaged, or is no table of verdicts.
+    """
+    try:
+        table = read_table(path)
+    except StoreError as error:
+        raise _no_verdicts(path, f"it cannot be read ({error.__cause__ or error})") from error
+    if table.schema.names != SCHEMA.names:
+        raise _no_verdicts(path, f"its columns are {', '.join(table.schema.names) or 'none'}")
+    try:
+        rows: list[dict[str, Any]] = table.cast(SCHEMA).to_pylist()
+    except (pa.ArrowException, ValueError) as error:
+        raise _no_verdicts(path, f"a column has another type: {error}") from error
+    for row in rows:
+        if row["verdict"] not in VERDICTS:
+            raise _no_verdicts(path, f"it says {str(row['verdict'])[:40]!r} of {row[NAME]!r}")
+        if row[SPATIAL_INDEX] is None or row[NAME] is None:
+            raise _no_verdicts(path, f"a row has no {SPATIAL_INDEX} or no {NAME}")
+    return rows
+
+
+def _no_verdicts(path: Place, found: str) -> StoreError:
+    return StoreError(
+        f"a table of verdicts ({', '.join(VERDICTS)}) with the columns {', '.join(SCHEMA.names)} "
+        f"was expected at {path}, but {found}; mend it or move it away, or give --read-only"
+    )
 
 
 def _row(source: Judged, verdict: str) -> dict[str, object]:

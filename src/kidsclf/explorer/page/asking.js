@@ -31,6 +31,7 @@ export class Newest {
     return this.controller.signal;
   }
   stop() { this.controller?.abort(); }
+  get signal() { return this.controller?.signal; }
 }
 
 // Carry out something that may be refused, and say so on the page.

@@ -16,7 +16,8 @@ class Explorer {
     this.run = run;
     this.looks = new Looks(run.classes);
     this.given = []; // verdicts of this visit, for undo
-    this.current = null;
+    this.shown = null; // the source that the panel shows: no other is judged
+    this.loading = this.sending = false;
     this.views = new Newest();
     this.details = new Newest();
     this.filters = new Filters(document.getElementById("filters"), run, () => this.filtered());
@@ -103,7 +104,8 @@ class Explorer {
   }
 
   async choose(source, follow) {
-    this.current = source;
+    this.shown = null;
+    this.settle({ loading: true });
     this.sky.choose(source);
     this.lists.follow(source);
     if (follow && !(this.sky.holds(source) && this.sky.half <= 5 * CLOSE_DEG)) {
@@ -111,13 +113,31 @@ class Explorer {
     }
     const signal = this.details.start();
     const known = await carefully(() => ask("/api/source", { index: source._healpix_29, name: source.name }, signal));
-    if (known && !signal.aborted) this.panel.show(known);
+    if (signal.aborted) return;
+    if (known) {
+      this.panel.show(known);
+      this.shown = source;
+    } else this.panel.miss(source);
+    this.settle({ loading: false });
+  }
+
+  // Between a choice and what is shown of it, and until a verdict is kept, none other is taken.
+  settle(state) {
+    Object.assign(this, state);
+    this.panel.await(this.loading || this.sending);
+  }
+
+  async send(source, verdict) {
+    this.settle({ sending: true });
+    const told = await carefully(() => judge(source, verdict));
+    this.settle({ sending: false });
+    return told;
   }
 
   async judge(verdict) {
-    const source = this.current;
-    if (!source || !this.run.verdicts.length) return;
-    const told = await carefully(() => judge(source, verdict));
+    const source = this.shown;
+    if (!source || this.sending || !this.run.verdicts.length) return;
+    const told = await this.send(source, verdict);
     if (!told) return;
     this.given.push({ source, before: told.before });
     this.judged(source, verdict, told);
@@ -125,18 +145,21 @@ class Explorer {
   }
 
   async undo() {
-    const last = this.given.at(-1);
+    if (this.loading || this.sending) return;
+    const last = this.given.pop();
     if (!last) return;
-    const told = await carefully(() => judge(last.source, last.before));
-    if (!told) return;
-    this.given.pop();
+    const told = await this.send(last.source, last.before);
+    if (!told) {
+      this.given.push(last);
+      return;
+    }
     this.judged(last.source, last.before, told);
     this.choose(last.source, true);
   }
 
   judged(source, verdict, { counts }) {
     this.lists.judged(source, verdict);
-    if (this.current && same(this.current, source)) this.panel.mark(verdict);
+    if (this.shown && same(this.shown, source)) this.panel.mark(verdict);
     this.tell(counts);
   }
 
@@ -155,9 +178,8 @@ class Explorer {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=radio]), select")) return;
     const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key], verdict = VERDICT_OF[event.key];
     if (step) this.lists.step(step);
-    else if (verdict) this.judge(verdict);
-    else if (event.key === "u") this.undo();
-    else return;
+    else if (!verdict && event.key !== "u") return;
+    else if (!event.repeat) this[verdict ? "judge" : "undo"](verdict); // a key held down is one verdict
     event.preventDefault();
   }
 }

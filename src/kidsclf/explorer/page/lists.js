@@ -10,7 +10,7 @@ const AGAIN_MS = 50;
 
 export class Lists {
   constructor(run, looks, filters, chosen) {
-    Object.assign(this, { run, looks, filters, chosen, sources: [], at: -1, view: [] });
+    Object.assign(this, { run, looks, filters, chosen, sources: [], at: -1, view: [], current: null });
     this.place = document.getElementById("list");
     this.status = document.getElementById("list-status");
     this.newest = new Newest();
@@ -40,21 +40,21 @@ export class Lists {
   }
 
   async load() {
-    this.at = -1;
     if (this.name === "view") return this.loadView();
     const signal = this.newest.start();
+    this.listed = 0; // until it is whole, its next stretch is none of it
     let found;
     do {
       found = await carefully(() => this.ask(0, signal));
       if (!found || signal.aborted) return;
       this.sources = found.sources;
-      this.listed = found.listed;
       this.render();
       this.status.textContent = found.complete
         ? `The first ${count(found.listed)} of ${count(found.chosen)} sources.`
         : `Looking through the sky: ${count(found.looked_at)} of ${count(found.partitions)} partitions …`;
       if (!found.complete) await new Promise(done => setTimeout(done, AGAIN_MS));
     } while (!found.complete);
+    this.listed = found.listed;
   }
 
   ask(first, signal) {
@@ -77,17 +77,24 @@ export class Lists {
   async more() {
     const { scrollTop, clientHeight, scrollHeight } = this.place;
     const near = scrollTop + 2 * clientHeight > scrollHeight || this.at + 10 > this.sources.length;
-    if (!near || this.asking || this.sources.length >= (this.listed ?? 0)) return;
-    this.asking = true;
-    const found = await carefully(() => this.ask(this.sources.length));
-    this.asking = false;
-    if (!found || found.list !== this.name) return;
+    const signal = this.newest.signal;
+    if (!near || this.asking === signal || this.sources.length >= (this.listed ?? 0)) return;
+    this.asking = signal;
+    const found = await carefully(() => this.ask(this.sources.length, signal));
+    if (this.asking === signal) this.asking = null;
+    if (!found || signal.aborted) return;
     this.place.append(...found.sources.map((each, k) => this.row(each, this.sources.length + k)));
     this.sources.push(...found.sources);
   }
 
   render() {
     this.place.replaceChildren(...this.sources.map((each, k) => this.row(each, k)));
+    this.find();
+  }
+
+  // Where the current source stands may have changed with what is listed.
+  find() {
+    this.at = this.current === null ? -1 : this.sources.findIndex(each => same(each, this.current));
     this.mark();
   }
 
@@ -116,8 +123,8 @@ export class Lists {
 
   // Show which source is looked at; none where it is not on the list.
   follow(source) {
-    this.at = this.sources.findIndex(each => same(each, source));
-    this.mark();
+    this.current = source;
+    this.find();
   }
 
   mark() {

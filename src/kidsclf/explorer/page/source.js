@@ -27,6 +27,17 @@ export class SourcePanel {
       ...this.neighbours(known.neighbours));
   }
 
+  // Say that nothing is known: what stood here was of another source.
+  miss(source) {
+    this.title.textContent = source.name;
+    this.body.replaceChildren(note("It could not be read; choose it again."));
+  }
+
+  await(busy) {
+    this.body.setAttribute("aria-busy", String(busy));
+    for (const each of this.body.querySelectorAll("#judge button")) each.disabled = busy;
+  }
+
   summary({ source, flags }) {
     const look = this.looks.of(source.class), row = document.createDocumentFragment();
     row.append(
