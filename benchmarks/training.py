@@ -163,7 +163,8 @@ def draw(stamps: StampFile, rows: int) -> PackedSample:
     inputs = Inputs(magnitudes, np.full_like(magnitudes, np.nan), DATA.bands)
     names = np.array([f"source {row}" for row in range(rows)], object)
     codes, places = rng.integers(0, len(CLASSES), rows), np.arange(rows)
-    return PackedSample(names, codes, inputs, CLASSES, DATA.image_bands, stamps, places)
+    shapes = np.empty((rows, 0), np.float32)
+    return PackedSample(names, codes, inputs, CLASSES, DATA.image_bands, stamps, places, shapes)
 
 
 def _peak_mib() -> float:

@@ -78,10 +78,10 @@ def _work(options: argparse.Namespace) -> int:
         watcher = WATCHERS[options.log_format](sys.stderr)
         engine = Engine(client, work, watcher, config.run.on_bad_input)
         print(f"{engine.workers} workers ({config.cluster.kind}), dashboard {engine.dashboard}")
-        config, _ = settle_backend(config, survey, engine)
-        context = Context(config, work, survey, samples, engine)
         kept = failure_kept(work.failure, f"experiment {asked.name}")
         with kept, _told_what_is_needed(asked):
+            config, _ = settle_backend(config, survey, work, engine)
+            context = Context(config, work, survey, samples, engine)
             result = asked.run(context, wish)
             write_result(context, asked.name, result)
     for line in result.lines:

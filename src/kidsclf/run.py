@@ -146,7 +146,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"{engine.workers} workers ({config.cluster.kind}), dashboard {engine.dashboard}")
         print(f"map of the sky {sky_link(engine.dashboard)}", flush=True)
         with failure_kept(work.failure):
-            config, told = settle_backend(config, survey, engine)
+            config, told = settle_backend(config, survey, work, engine)
             if told is not None:
                 print(told, flush=True)
                 _write_settings(work, config)
@@ -291,7 +291,7 @@ def _print_plan(
         print("--fresh         what kidsclf made in the work directory is removed first")
     # What a fresh run finds is what a folder holds that is not there.
     met = WorkDirectory(work.root / "fresh") if fresh else work
-    config = remembered_backend(config, survey, met)
+    config = remembered_backend(config, met)
     found = foresee(config, met, survey, samples, names)
     if "report" in names:
         print("report          the page is made anew by every run")

@@ -1,6 +1,8 @@
 """Networks made ready to answer say what the trained ones say."""
 
 import importlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -138,6 +140,23 @@ def test_a_batch_that_finds_no_memory_is_halved_and_said_so(network, sources, mo
     asked.clear()
     folded.predict(photometry, stamps, 128)
     assert max(asked) <= 100, "it forgot that the memory was short"
+
+
+def test_threads_that_find_no_memory_together_halve_once(network, sources, monkeypatch):
+    folded, together = FoldedNetwork.of(network, "float32", 1), threading.Barrier(2)
+    asked = []
+
+    def with_little_memory(model, photometry, stamps, batch_size):
+        asked.append(batch_size)
+        if len(asked) <= 2:
+            together.wait(60)
+            raise MemoryError("both at once")
+        return np.zeros((len(photometry), 3), np.float32)
+
+    monkeypatch.setattr(folded, "_in_batches", with_little_memory)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: folded.predict(*sources, 128), range(2)))
+    assert sorted(asked) == [asked[0] // 2] * 2 + [asked[0]] * 2
 
 
 def test_a_network_that_fits_nowhere_says_so(network, sources, monkeypatch):

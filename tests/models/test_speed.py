@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from kidsclf.config import Config
+from kidsclf.models import speed
 from kidsclf.models.backend import is_out_of_memory, prepare_backend
 from kidsclf.models.description import InputDescription
 from kidsclf.models.speed import Speeds, fastest
@@ -105,6 +106,7 @@ class Here:
 
 def test_it_is_measured_once_and_stands(tmp_path, monkeypatch):
     answers = iter(["torch", "jax"])
+    monkeypatch.setattr(choosing, "installed_backends", lambda: ("tensorflow", "torch"))
     monkeypatch.setattr(
         choosing,
         "compare_backends",
@@ -113,20 +115,30 @@ def test_it_is_measured_once_and_stands(tmp_path, monkeypatch):
     settings = {"survey": {"preset": "kids_dr5"}, "infer": {"backend": "auto"}}
     config = Config.model_validate({**settings, "train": {"networks": ["xgboost", "mlp"]}})
     survey, work = load_column_map("kids_dr5"), WorkDirectory(tmp_path)
-    assert choosing.remembered_backend(config, survey, work).infer.backend == "tensorflow"
-    settled, told = choosing.settle_backend(config, survey, Here(work))
+    assert choosing.remembered_backend(config, work).infer.backend == "tensorflow"
+    settled, told = choosing.settle_backend(config, survey, work, Here(work))
     assert settled.infer.backend == settled.infer.keras_backend == "torch"
     assert "torch 20" in told
     assert "jax too slow or failed" in told
-    again, _ = choosing.settle_backend(config, survey, Here(work))
-    assert again == settled, "it was measured anew"
-    assert choosing.remembered_backend(config, survey, work) == settled
+    # Neither other settings nor other networks, as of an experiment, take a choice back.
     other = config.model_copy(update={"infer": config.infer.model_copy(update={"threads": 2})})
-    assert choosing.settle_backend(other, survey, Here(work))[0].infer.backend == "jax"
+    train = config.train.model_copy(update={"networks": ("mnn",)})
+    for each in (config, other, other.model_copy(update={"train": train})):
+        again, _ = choosing.settle_backend(each, survey, work, Here(work))
+        assert again.infer.backend == "torch", "it was measured anew"
+    assert choosing.remembered_backend(config, work) == settled
+    monkeypatch.setattr(choosing, "installed_backends", lambda: ("tensorflow", "jax"))
+    assert choosing.settle_backend(config, survey, work, Here(work))[0].infer.backend == "jax"
+
+
+def test_a_backend_that_cannot_even_be_started_is_not_taken(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert speed._asked_apart("torch", speed.Question("mlp", DESCRIPTION, 8, 1, "float32")) is None
 
 
 def test_nothing_is_measured_where_nothing_is_to_be_chosen(tmp_path):
-    survey, here = load_column_map("kids_dr5"), Here(WorkDirectory(tmp_path))
+    survey, work = load_column_map("kids_dr5"), WorkDirectory(tmp_path)
+    here = Here(work)
     for networks, backend, expected in (
         (["xgboost"], "auto", "tensorflow"),
         (["mlp"], "torch", "torch"),
@@ -138,7 +150,7 @@ def test_nothing_is_measured_where_nothing_is_to_be_chosen(tmp_path):
                 "train": {"networks": networks},
             }
         )
-        settled, told = choosing.settle_backend(config, survey, here)
+        settled, told = choosing.settle_backend(config, survey, work, here)
         assert settled.infer.backend == expected
         assert told is None
     assert here.done == 0

@@ -1,6 +1,7 @@
 """A trained network as it answers in the stage ``infer``: folded, tabulated, in one batch shape."""
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from typing import cast, final
 
@@ -58,6 +59,7 @@ class FoldedNetwork:
         self._tables = tables
         self._threads = threads
         self._halvings = 0
+        self._halving = threading.Lock()
 
     @classmethod
     def of(cls, network: NeuralNetwork, precision: Precision, threads: int) -> "FoldedNetwork":
@@ -103,14 +105,18 @@ class FoldedNetwork:
         They stay so for the rest of the process. Sums of another order may differ in last bits.
         """
         while True:
-            rows = max(batch_size >> self._halvings, min(batch_size, _FEWEST_ROWS))
+            tried = self._halvings
+            rows = max(batch_size >> tried, min(batch_size, _FEWEST_ROWS))
             try:
                 return self._in_batches(model, photometry, stamps, rows)
             except Exception as error:
                 if rows <= _FEWEST_ROWS or not is_out_of_memory(error):
                     raise
-            self._halvings += 1
-            _log.warning("no memory for batches of %d sources, halved from here on", rows)
+            with self._halving:
+                # Threads whose batches failed together found the same memory short: halve it once.
+                if self._halvings == tried:
+                    self._halvings += 1
+                    _log.warning("no memory for batches of %d sources, halved from here on", rows)
 
     def _in_batches(
         self, model: keras.Model, photometry: Photometry, stamps: Stamps | None, batch_size: int

@@ -118,8 +118,8 @@ def _asked_apart(backend: Backend, question: Question) -> float | None:
             env=environment,
         )
         return float(done.stdout.split()[-1])
-    except (subprocess.SubprocessError, ValueError, IndexError):
-        return None
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None  # it cannot be started, fails, is too slow or says no number
 
 
 def measure(backend: Backend, question: Question) -> float:

@@ -1,34 +1,40 @@
 """``infer.backend = "auto"``: which backend a run computes with.
 
 It is decided before the first stage, for the whole run, by a task like any other: measured on a
-worker's machine, and kept as that task's receipt. So a run that goes on, on whatever machine, has
-the backend that it began with, and nothing is done again for a measurement that came out otherwise.
+worker's machine, and kept as that task's receipt. A choice once made stays, whatever settings,
+machines or experiments come later: networks are taught on it, and another one would teach them all
+anew. Only ``--fresh`` forgets it, or that the backend is no longer installed.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from kidsclf.config import Config
+from kidsclf.models.backend import installed_backends
 from kidsclf.models.speed import Question, compare_backends
 from kidsclf.models.table import NetworkEntry, network_entry
 from kidsclf.pipeline.context import Doer
 from kidsclf.pipeline.tasks import Made, Task
 from kidsclf.pipeline.train import describe
 from kidsclf.store.layout import WorkDirectory
-from kidsclf.store.receipts import fingerprint, is_finished
+from kidsclf.store.receipts import Receipt, fingerprint, read_receipt
 from kidsclf.surveys.column_map import ColumnMap
 
-STAGE = "backend"
+STAGE, CHOSEN = "backend", "chosen"
 AUTO = "auto"
 
 
-def settle_backend(config: Config, survey: ColumnMap, engine: Doer) -> tuple[Config, str | None]:
+def settle_backend(
+    config: Config, survey: ColumnMap, work: WorkDirectory, engine: Doer
+) -> tuple[Config, str | None]:
     """Give the configuration with the backend that ``auto`` stands for.
 
     Parameters
     ----------
     config : Config
     survey : ColumnMap
+    work : WorkDirectory
+        Where an earlier choice may lie.
     engine : Doer
 
     Returns
@@ -40,19 +46,23 @@ def settle_backend(config: Config, survey: ColumnMap, engine: Doer) -> tuple[Con
     """
     if config.infer.backend != AUTO:
         return config, None
-    task = _choosing(config, survey)
-    if task is None:
+    entry = _costliest(config)
+    if entry is None:
         return with_backend(config, "tensorflow"), None
-    facts = engine.map([task]).receipts[0].facts
+    former = read_receipt(work.receipts, STAGE, CHOSEN)
+    if former is not None and former.facts["chosen"] in installed_backends():
+        facts = former.facts
+    else:
+        task = _choosing(_question(entry, config, survey), former)
+        facts = engine.map([task]).receipts[0].facts
     return with_backend(config, facts["chosen"]), _told(facts)
 
 
-def remembered_backend(config: Config, survey: ColumnMap, work: WorkDirectory) -> Config:
+def remembered_backend(config: Config, work: WorkDirectory) -> Config:
     """Give the configuration with what ``auto`` came to before; TensorFlow where it did not."""
     if config.infer.backend != AUTO:
         return config
-    task = _choosing(config, survey)
-    kept = task and is_finished(work.receipts, work.root, STAGE, task.name, task.fingerprint)
+    kept = _costliest(config) and read_receipt(work.receipts, STAGE, CHOSEN)
     return with_backend(config, kept.facts["chosen"] if kept else "tensorflow")
 
 
@@ -62,16 +72,17 @@ def with_backend(config: Config, backend: str) -> Config:
     return config.model_copy(update={"infer": infer})
 
 
-def _choosing(config: Config, survey: ColumnMap) -> Task | None:
-    """Plan the measurement, with the network that costs most; None where none needs Keras."""
+def _costliest(config: Config) -> NetworkEntry | None:
+    """Give the network of the run that costs most; None where none needs Keras."""
     entries = [network_entry(name) for name in config.train.networks]
     entries = [entry for entry in entries if entry.family == "keras"]
-    if not entries:
-        return None
-    question = _question(max(entries, key=lambda entry: entry.images), config, survey)
-    asked = fingerprint(question.network, question.description.as_dict(), config.infer.batch_size)
-    made_from = fingerprint(asked, question.threads, question.precision)
-    return Task(STAGE, "chosen", made_from, choose, (question,), essential=True)
+    return max(entries, key=lambda entry: entry.images, default=None)
+
+
+def _choosing(question: Question, former: Receipt | None) -> Task:
+    """Plan the measurement; a former choice stays if it is installed where the workers are."""
+    facts = None if former is None else former.facts
+    return Task(STAGE, CHOSEN, fingerprint(facts), choose, (question, facts), essential=True)
 
 
 def _question(entry: NetworkEntry, config: Config, survey: ColumnMap) -> Question:
@@ -87,8 +98,10 @@ def _question(entry: NetworkEntry, config: Config, survey: ColumnMap) -> Questio
     )
 
 
-def choose(question: Question) -> Made:
-    """Measure on this worker's machine."""
+def choose(question: Question, former: Mapping[str, Any] | None) -> Made:
+    """Measure on this worker's machine, unless what was chosen before can be had on it."""
+    if former is not None and former["chosen"] in installed_backends():
+        return Made(0, (), former)
     found = compare_backends(question)
     return Made(
         0,

@@ -4,10 +4,12 @@ Tasks leave receipts of what they wrote; without these a damaged table of metric
 for a sound one. The page is not among them: it is made anew by every run, and tells its time.
 """
 
+from collections.abc import Mapping
+
 from kidsclf.places import files_below, name_below
 from kidsclf.store.checksums import checksum
 from kidsclf.store.layout import WorkDirectory
-from kidsclf.store.receipts import Receipt, receipt_path, write_receipt
+from kidsclf.store.receipts import Receipt, read_receipt, receipt_path, write_receipt
 
 FILES = "files"
 """Task name of these receipts."""
@@ -22,18 +24,25 @@ _OF_OTHERS = ("Npix=", "/states/", "stages.parquet", "workers.parquet")
 """What is in these folders and written by tasks, or by the report."""
 
 
-def forget_files(work: WorkDirectory, stage: str) -> None:
+def forget_files(work: WorkDirectory, stage: str) -> dict[str, str]:
     """Forget what a stage's client wrote before: it is about to write it anew.
 
-    A page of reduced tables goes with them: one that tells of others is worse than none.
+    Returns
+    -------
+    dict of path below the work directory to checksum
+        Of what is forgotten.
     """
+    former = read_receipt(work.receipts, stage, FILES)
     receipt_path(work.receipts, stage, FILES).unlink(missing_ok=True)
-    if stage == "reduce":
-        work.report.unlink(missing_ok=True)
+    return dict(former.checksums) if former is not None else {}
 
 
-def record_files(work: WorkDirectory, stage: str) -> None:
-    """Leave a receipt of what a stage's client wrote."""
+def record_files(work: WorkDirectory, stage: str, before: Mapping[str, str]) -> None:
+    """Leave a receipt of what a stage's client wrote.
+
+    Where reduced tables are others than before, the page goes: one that tells of others is worse
+    than none.
+    """
     outputs, checksums = {}, {}
     for folder in _FOLDERS.get(stage, ()):
         for path, size in files_below(work.root / folder).items():
@@ -43,3 +52,9 @@ def record_files(work: WorkDirectory, stage: str) -> None:
     if outputs:
         receipt = Receipt(stage, FILES, "", 0, 0.0, outputs, {}, checksums)
         write_receipt(work.receipts, receipt)
+    if stage == "reduce" and _tables(before) != _tables(checksums):
+        work.report.unlink(missing_ok=True)
+
+
+def _tables(checksums: Mapping[str, str]) -> dict[str, str]:
+    return {name: found for name, found in checksums.items() if name.startswith("metrics/")}

@@ -90,7 +90,7 @@ class StageOutcome:
     task_seconds: float
     """Sum of the tasks' own wall times, as their receipts tell."""
     by_worker: Mapping[str, "Share"] = field(default_factory=dict)
-    """What each worker did of it, whenever that was."""
+    """What each worker did of it in this run."""
 
     @classmethod
     def of(cls, stage: str, *parts: Mapped, rows: int | None = None) -> "StageOutcome":
@@ -103,7 +103,7 @@ class StageOutcome:
             sum(receipt.rows for receipt in receipts) if rows is None else rows,
             sum(part.seconds for part in parts),
             sum(receipt.seconds for receipt in receipts),
-            _shares(receipts),
+            _shares(each for part in parts for each in part.receipts if each.task not in part.kept),
         )
 
 

@@ -136,6 +136,7 @@ class Engine:
             len(todo) - len(left_out),
             time.perf_counter() - started,
             left_out,
+            frozenset(kept),
         )
 
     def _tell_scheduler(self, title: str, todo: Sequence[Task], kept: Mapping[str, object]) -> None:

@@ -242,9 +242,9 @@ def run_stages(context: Context, stages: Sequence[Stage]) -> list[StageOutcome]:
             context.engine.restart_workers()
         _release(context, stage)
         with write_failures(context.work.root):
-            forget_files(context.work, stage.name)
+            before = forget_files(context.work, stage.name)
             outcomes.append(stage.run(context))
-            record_files(context.work, stage.name)
+            record_files(context.work, stage.name, before)
     return outcomes
 
 

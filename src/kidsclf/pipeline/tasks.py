@@ -67,6 +67,8 @@ class Mapped:
     done: int
     seconds: float
     quarantined: tuple[Quarantined, ...] = ()
+    kept: frozenset[str] = frozenset()
+    """Names of the tasks that were finished already."""
 
     @property
     def skipped(self) -> int:

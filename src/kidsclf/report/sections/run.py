@@ -77,14 +77,15 @@ def throughput(tables: ReportTables) -> Section:
 
 def _workers(table: pa.Table | None) -> Iterator[Block]:
     if table is None:
-        yield missing("The throughput of each worker", "no receipt names who did its task")
+        yield missing("The throughput of each worker", "no task was left for this run to do")
         return
     yield drawing(
         "fig-workers",
         partial(draw_workers, table),
         title="Time by worker",
-        caption="Bars of one length are work well shared. A worker that ended early has few tasks; "
-        "one that was started anew, as before scoring, stands here under both its processes.",
+        caption="Of tasks that this run did, not of those done before. Bars of one length are work "
+        "well shared. A worker that ended early has few tasks; one that was started anew, as "
+        "before scoring, stands here under both its processes.",
         alt="Bars of seconds that each worker was busy.",
         data=table,
     )
