@@ -1,8 +1,6 @@
 """The whole journey with images and networks, over a mock survey in KiDS's own files."""
 
-import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -100,21 +98,6 @@ def shapes_of(work) -> pd.DataFrame:
     """Read what was measured of all sources, in the order of the sky."""
     table = ds.dataset(work / "features/dataset", exclude_invalid_files=True).to_table()
     return table.to_pandas().sort_values(["_healpix_29", "name"], ignore_index=True)
-
-
-def test_the_trees_in_the_documentation_learn_from_shapes(image_run, capsys):
-    """The script runs as it stands there, with fewer trees and draws."""
-    text = (Path(__file__).parents[2] / "docs/morphology.md").read_text("utf-8")
-    _, _, section = text.partition("### Do shapes help the trees?")
-    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
-    for setting, smaller in (("n_estimators=200", "n_estimators=5"), ("range(5)", "range(2)")):
-        assert setting in code
-        code = code.replace(setting, smaller)
-    exec(code, {"run": str(image_run)})
-    lines = capsys.readouterr().out.splitlines()
-    assert [line[:17].strip() for line in lines] == [
-        "photometry", "and spread_model", "and all shapes",
-    ]  # fmt: skip
 
 
 def test_a_touched_tile_redoes_its_stamps_and_what_follows(image_run, mock_survey, command):

@@ -5,7 +5,7 @@ They are plain records; the template turns them into HTML and escapes every text
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -49,7 +49,10 @@ class Grid:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with what to look for in it, its text for those who cannot see it, and its data."""
+    """A figure with what to look for in it, its text for those who cannot see it, and its data.
+
+    ``pdf`` is empty where the page would grow too large.
+    """
 
     anchor: str
     title: str
@@ -187,6 +190,11 @@ def drawing(
     narrow = inline_svg(draw(NARROW), f"{identity}n")
     grid = None if data is None else data_grid(data, f"Data of “{title}”")
     return Drawing(anchor, title, caption, alt, wide, narrow, pdf, grid)
+
+
+def without_pdf(block: Block) -> Block:
+    """Leave a figure as SVG alone."""
+    return replace(block, pdf="") if isinstance(block, Drawing) else block
 
 
 def data_grid(table: pa.Table, caption: str, most: int = MOST_DATA_ROWS) -> Grid:

@@ -34,6 +34,8 @@ _NUMBER = re.compile(r"(-?\d+\.\d{2})\d+")
 _PATH = re.compile(r' d="([^"]*)"')
 _STEP = re.compile(r"\s*([A-Za-z])\s*")
 _NO_TURN = re.compile(r' transform="rotate\(-?0 [^"]*\)"')
+_STYLE = re.compile(r' style="[^"]*"')
+_GROUP = re.compile(r"</?g(?: [^>]*)?/?>\n?")
 _SPACE = re.compile(r"\n\s*")
 
 _RASTER_DPI = 90
@@ -102,7 +104,27 @@ def _adopt(svg: str, identity: str) -> str:
     svg = _PNG.sub(_with_palette, _PLACE.sub(lambda found: _NUMBER.sub(r"\1", found[0]), svg))
     for colour, name in VARIABLES.items():
         svg = svg.replace(colour, f"var(--{name})")
-    return _SPACE.sub("\n", _PATH.sub(_shorter, svg))
+    svg = _STYLE.sub(lambda found: found[0].replace(": ", ":").replace("; ", ";"), svg)
+    return _without_bare_groups(_SPACE.sub("\n", _PATH.sub(_shorter, svg)))
+
+
+def _without_bare_groups(svg: str) -> str:
+    """Leave out groups that say nothing of what they hold: a twentieth of the bytes."""
+    kept: list[str] = []
+    opened: list[bool] = []
+    place = 0
+    for found in _GROUP.finditer(svg):
+        kept.append(svg[place : found.start()])
+        place, tag = found.end(), found[0]
+        if tag.startswith("</"):
+            said = opened.pop()
+        else:
+            said = tag.startswith("<g ")
+            if not tag.rstrip().endswith("/>"):
+                opened.append(said)
+        if said:
+            kept.append(tag)
+    return "".join([*kept, svg[place:]])
 
 
 def _with_palette(image: re.Match[str]) -> str:

@@ -17,9 +17,12 @@ LOOSE = {"reassoc", "contract", "nsz", "arcp"}
 """Licence to sum a row in any order, so that the processor adds eight pixels at once."""
 
 compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath=LOOSE)
+part = njit(nogil=True, error_model="numpy", fastmath=LOOSE, forceinline=True)
+"""What kernels are made of. Always inlined: else the process that compiles a kernel would run
+another copy of its parts than those that load it, with other last bits."""
 
 
-@compiled
+@part
 def _chords(lines, first, count, centre, squared, shear, ab, normal, sign):  # type: ignore[no-untyped-def]
     """Fill offset, middle, half, cap and end angle of the chords that lines cut."""
     extent = math.sqrt(squared)
@@ -36,7 +39,7 @@ def _chords(lines, first, count, centre, squared, shear, ab, normal, sign):  # t
         lines[4, k] = normal + sign * (0.5 * math.pi - lean)
 
 
-@compiled
+@part
 def _window(size, x, y, radius, elongation, angle, columns, rows):  # type: ignore[no-untyped-def]
     """Prepare the chords of the window that holds an ellipse.
 
@@ -57,7 +60,7 @@ def _window(size, x, y, radius, elongation, angle, columns, rows):  # type: igno
     return x0, x1, y0, y1, a * b, shear / math.sqrt(xx)
 
 
-@compiled
+@part
 def _area_below_left(columns, i, rows, j, ab):  # type: ignore[no-untyped-def]
     """Area of the ellipse below and left of one corner; the derivation stands in ``apertures``."""
     x, y = columns[0, i], rows[0, j]
@@ -77,7 +80,7 @@ def _area_below_left(columns, i, rows, j, ab):  # type: ignore[no-untyped-def]
     return rows[3, j] if across > 0.0 else 0.0
 
 
-@compiled
+@part
 def _reach(rows, k, x, x0, x1, tip):  # type: ignore[no-untyped-def]
     """Say from where to where the pixels of a row are touched, and are wholly inside."""
     left0, left1 = rows[1, k] - rows[2, k], rows[1, k + 1] - rows[2, k + 1]
@@ -93,7 +96,7 @@ def _reach(rows, k, x, x0, x1, tip):  # type: ignore[no-untyped-def]
     return out0, in0, in1, out1
 
 
-@compiled
+@part
 def _weigh(columns, rows, k, x0, start, stop, ab, weights):  # type: ignore[no-untyped-def]
     """Fill the overlaps of the pixels from start to stop of a row."""
     if start >= stop:
@@ -107,7 +110,7 @@ def _weigh(columns, rows, k, x0, start, stop, ab, weights):  # type: ignore[no-u
         low, high = next_low, next_high
 
 
-@compiled
+@part
 def _corners(columns, count, rows, k, ab, areas):  # type: ignore[no-untyped-def]
     """Fill ``_area_below_left`` of the corners along a row line; four of them at once."""
     offset, middle, half, cap, end = columns[0], columns[1], columns[2], columns[3], columns[4]
@@ -128,7 +131,7 @@ def _corners(columns, count, rows, k, ab, areas):  # type: ignore[no-untyped-def
         areas[i] = inside if abs(rise) < half[i] else outside
 
 
-@compiled
+@part
 def aperture(image, usable, x, y, radius, elongation, angle, work):  # type: ignore[no-untyped-def]
     """Sum light and usable area inside one ellipse; ``work`` is that of ``workspace``."""
     columns, rows, low, high = work
@@ -149,7 +152,7 @@ def aperture(image, usable, x, y, radius, elongation, angle, work):  # type: ign
     return total, pixels
 
 
-@compiled
+@part
 def workspace(size):  # type: ignore[no-untyped-def]
     """Make room for the chords and corners of an aperture on a stamp."""
     return np.empty((5, size + 1)), np.empty((5, size + 1)), np.empty(size + 1), np.empty(size + 1)
@@ -168,7 +171,7 @@ def aperture_sums(images, good, stamps, x, y, radius, elongation, angle):  # typ
     return light, area
 
 
-@compiled
+@part
 def _turned(image, v, u, fy, fx):  # type: ignore[no-untyped-def]
     """Read an image between four pixels; beyond it there is 0."""
     size = image.shape[0]
@@ -181,7 +184,7 @@ def _turned(image, v, u, fy, fx):  # type: ignore[no-untyped-def]
     return value
 
 
-@compiled
+@part
 def _add_edge(sums, image, usable, j, start, stop, weights, mx, my, fx, fy):  # type: ignore[no-untyped-def]
     """Add pixels one by one, with their overlaps, masks and mirror places off the stamp."""
     size = image.shape[0]
@@ -201,7 +204,7 @@ def _add_edge(sums, image, usable, j, start, stop, weights, mx, my, fx, fy):  # 
         sums[4] += weights[i] * change * change
 
 
-@compiled
+@part
 def _add_inner(sums, image, usable, j, start, stop, mx, my, fx, fy):  # type: ignore[no-untyped-def]
     """Add pixels that lie wholly inside and have their mirror places on the stamp."""
     v = my - j
@@ -262,7 +265,7 @@ def rotation_sums(images, good, stamps, x, y, radius, elongation, angle):  # typ
     return result
 
 
-@compiled
+@part
 def _spread(rings, width):  # type: ignore[no-untyped-def]
     """Add rings up and average over some, the ends counting half; see ``growth``."""
     half, total = width // 2, 0.0
@@ -301,7 +304,7 @@ def growth(images, good, x, y, elongation, angle, step, count, width):  # type: 
     return light, area
 
 
-@compiled
+@part
 def _soft_row(stamp, starts, first, last, columns, dy2, reach, shares):  # type: ignore[no-untyped-def]
     """Sum a row whose mirror places lie on the stamp; eight pixels at once.
 
@@ -325,7 +328,7 @@ def _soft_row(stamp, starts, first, last, columns, dy2, reach, shares):  # type:
     return light, change, area
 
 
-@compiled
+@part
 def soft_rotation(image, turned, use, use_turned, x, y, radius, columns, weights, sums):  # type: ignore[no-untyped-def]
     """Fill the sums of what a half-turn leaves inside one soft circle."""
     size = image.shape[0]

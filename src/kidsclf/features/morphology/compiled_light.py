@@ -10,6 +10,9 @@ import numpy as np
 from numba import njit
 
 weighed = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+part = njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"}, forceinline=True)
+"""What kernels are made of. Always inlined: else the process that compiles a kernel would run
+another copy of its parts than those that load it, with other last bits."""
 
 
 @weighed
@@ -34,7 +37,7 @@ def gini(images, segments):  # type: ignore[no-untyped-def]
     return result
 
 
-@weighed
+@part
 def _brightest_level(values, wanted):  # type: ignore[no-untyped-def]
     """Give the faintest of the brightest values whose sum exceeds what is wanted."""
     ordered, growth, k = np.sort(values), 0.0, values.size
@@ -44,7 +47,7 @@ def _brightest_level(values, wanted):  # type: ignore[no-untyped-def]
     return ordered[k]
 
 
-@weighed
+@part
 def _collect(image, segment, values):  # type: ignore[no-untyped-def]
     """Gather the light of a segment; give how many pixels, their light and its first moments."""
     count, light, x, y = 0, 0.0, 0.0, 0.0
@@ -81,7 +84,7 @@ def m20(images, segments, share):  # type: ignore[no-untyped-def]
     return result
 
 
-@weighed
+@part
 def _slopes(image, segment, down, across, modulus):  # type: ignore[no-untyped-def]
     """Fill the gradients of the pixels within a segment; give how many, and the largest."""
     size, half = image.shape[0], np.float32(0.5)

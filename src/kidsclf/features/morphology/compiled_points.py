@@ -6,6 +6,9 @@ import numpy as np
 from numba import njit
 
 matched = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+part = njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"}, forceinline=True)
+"""What kernels are made of. Always inlined: else the process that compiles a kernel would run
+another copy of its parts than those that load it, with other last bits."""
 
 TINY_SHIFT_PX = 1e-6
 """Below it the kernel is 1 to rounding."""
@@ -14,7 +17,7 @@ TAPS = 9
 """Pixels that a kernel of four lobes to both sides touches, the ends of which are 0."""
 
 
-@matched
+@part
 def _lanczos(shift, order, taps):  # type: ignore[no-untyped-def]
     """Fill the kernel that moves a profile back by parts of a pixel, from the largest lag on."""
     for k in range(TAPS):
@@ -28,7 +31,7 @@ def _lanczos(shift, order, taps):  # type: ignore[no-untyped-def]
             taps[k] = 0.0
 
 
-@matched
+@part
 def _moved_rows(image, taps, order, moved):  # type: ignore[no-untyped-def]
     """Move an image along its first axis; what the edge cuts off is made up for."""
     size = image.shape[0]
@@ -47,7 +50,7 @@ def _moved_rows(image, taps, order, moved):  # type: ignore[no-untyped-def]
             row[m] *= share
 
 
-@matched
+@part
 def _moved(image, rows, columns, order, first, turned, second):  # type: ignore[no-untyped-def]
     """Move an image along both axes; the result lies turned, columns first."""
     _moved_rows(image, rows, order, first)

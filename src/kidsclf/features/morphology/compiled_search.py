@@ -9,6 +9,7 @@ import numpy as np
 from kidsclf.features.morphology.compiled import (
     aperture,
     compiled,
+    part,
     soft_rotation,
     workspace,
 )
@@ -27,7 +28,7 @@ from kidsclf.features.morphology.conventions import (
 HALF_ANNULUS_PX = 0.5 * ANNULUS_PX
 
 
-@compiled
+@part
 def _excess(image, usable, shape, radius, wanted, work):  # type: ignore[no-untyped-def]
     """Say how far an aperture is from what is sought, which lies where this is 0.
 
@@ -49,7 +50,7 @@ def _excess(image, usable, shape, radius, wanted, work):  # type: ignore[no-unty
     return (edge / mean if mean != 0.0 else 1.0) - ETA
 
 
-@compiled
+@part
 def _refine(image, usable, shape, start, slope, reach, wanted, work):  # type: ignore[no-untyped-def]
     """Follow the excess to its root by secants; see ``radii.refine``."""
     radius, before, f_before = start, start, 0.0
@@ -69,7 +70,7 @@ def _refine(image, usable, shape, start, slope, reach, wanted, work):  # type: i
     return radius, False
 
 
-@compiled
+@part
 def _crossing(image, usable, shape, low, high, f_low, f_high, wanted, work):  # type: ignore[no-untyped-def]
     """Refine a bracket by false position with the Illinois rule; see ``radii.crossing``."""
     root = high
@@ -89,7 +90,7 @@ def _crossing(image, usable, shape, low, high, f_low, f_high, wanted, work):  # 
     return root
 
 
-@compiled
+@part
 def _search_outwards(image, usable, shape, inner, step, work):  # type: ignore[no-untyped-def]
     """Try radii one by one until the first crossing; see ``radii.petrosian_radius``."""
     low = high = inner
@@ -151,7 +152,7 @@ def share_radii(images, good, shape, start, slope, reach, clear, most, wanted, s
     return radius
 
 
-@compiled
+@part
 def _left_over(stack, s, x, y, radius, sky, work):  # type: ignore[no-untyped-def]
     """Measure the asymmetry round a point, as ``asymmetry.centre_of_asymmetry`` does."""
     images, flipped, usable, flipped_usable = stack
@@ -165,7 +166,7 @@ def _left_over(stack, s, x, y, radius, sky, work):  # type: ignore[no-untyped-de
     return (sums[1] - sums[2] * sky) / sums[0] if sums[0] > 0.0 else FAR_VALUE
 
 
-@compiled
+@part
 def _order(xs, ys, values):  # type: ignore[no-untyped-def]
     """Sort three corners by their values; equal ones stay in order."""
     for last in (2, 1, 2):
@@ -174,7 +175,7 @@ def _order(xs, ys, values):  # type: ignore[no-untyped-def]
                 each[last - 1], each[last] = each[last], each[last - 1]
 
 
-@compiled
+@part
 def _arrived(xs, ys, values, tolerance_px, tolerance):  # type: ignore[no-untyped-def]
     for k in (1, 2):
         if abs(xs[k] - xs[0]) > tolerance_px or abs(ys[k] - ys[0]) > tolerance_px:
@@ -184,7 +185,7 @@ def _arrived(xs, ys, values, tolerance_px, tolerance):  # type: ignore[no-untype
     return True
 
 
-@compiled
+@part
 def _step(stack, s, radius, sky, work, xs, ys, values):  # type: ignore[no-untyped-def]
     """Reflect the worst corner, then stretch or contract, or shrink; see ``simplex``."""
     middle_x, middle_y = 0.5 * (xs[0] + xs[1]), 0.5 * (ys[0] + ys[1])

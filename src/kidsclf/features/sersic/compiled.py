@@ -30,6 +30,9 @@ RADIUS, INDEX, ETA_1, ETA_2, X, Y, IMAGE = (np.uint64(128 * part) for part in ra
 """Where a line holds the image and its derivatives; the places of the pixels stand before them."""
 
 compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath=LOOSE)
+part = njit(nogil=True, error_model="numpy", fastmath=LOOSE, forceinline=True)
+"""What kernels are made of. Always inlined: else the process that compiles a kernel would run
+another copy of its parts than those that load it, with other last bits."""
 
 
 @njit(inline="always")
@@ -52,7 +55,7 @@ def exponential(x):  # type: ignore[no-untyped-def]
     return series * np.int32((whole + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-@compiled
+@part
 def _window(centre, half, size):  # type: ignore[no-untyped-def]
     """First pixel within ``half`` of the centre, and the one after the last; whole lanes."""
     first = math.floor(max(0.0, centre - half) / 16.0)
@@ -60,7 +63,7 @@ def _window(centre, half, size):  # type: ignore[no-untyped-def]
     return np.uint64(first) * LANES, np.uint64(max(first, last)) * LANES
 
 
-@compiled
+@part
 def _add_gaussian(line, exponents, w, dy, first, last):  # type: ignore[no-untyped-def]
     """Add one Gaussian to a line of the image and of its derivatives.
 
@@ -90,7 +93,7 @@ def _add_gaussian(line, exponents, w, dy, first, last):  # type: ignore[no-untyp
             line[IMAGE + k] += bell * unit
 
 
-@compiled
+@part
 def _finish_line(line, flux, sky, rest, data, inverse, slopes, start):  # type: ignore[no-untyped-def]
     """Turn a line into derivatives and the misfit (last row), all over the noise."""
     width = data.size
@@ -189,7 +192,7 @@ def residual_spectrum(decay, flux, ellipse, waves, shift_x, shift_y, residual, s
                 spectrum[s, row, k] = line[2048 + k] * (turned * shift_y[s, row])
 
 
-@compiled
+@part
 def _add_bell(line, decay, flux, first, last):  # type: ignore[no-untyped-def]
     for base in range(first, last, LANES):
         for lane in range(LANES):

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kidsclf.report.blocks import Block, Folded, drawing, grid, missing
+from kidsclf.report.blocks import Block, Folded, drawing, grid, missing, without_pdf
 from kidsclf.report.figures.accuracy import draw_magnitude_bins, draw_thresholds
 from kidsclf.report.numbers import decimal
 from kidsclf.report.palette import class_look, in_order
@@ -25,13 +25,13 @@ def per_network(
     what: str,
     draw: Callable[[pa.Table, str], list[Block]],
 ) -> list[Block]:
-    """Draw the network of the catalogue first; the others open on demand."""
+    """Draw the network of the catalogue first; the others open on demand, and have no PDF."""
     if present(table) is None:
         why = "no network was scored on labelled sources"
         return [missing(f"Accuracy by {what}", why)]
     networks = sorted(distinct(table, "network"), key=lambda name: name != first)
     shown: list[Block] = draw(table, networks[0])
-    rest = [block for network in networks[1:] for block in draw(table, network)]
+    rest = [without_pdf(block) for network in networks[1:] for block in draw(table, network)]
     if rest:
         shown.append(Folded(f"Other networks: {what}", tuple(rest)))
     return shown
