@@ -1,5 +1,6 @@
 """The questions of the page and their answers, as records for JSON; nothing here knows of HTTP."""
 
+from dataclasses import replace
 from typing import Any
 
 from kidsclf.errors import ConfigError
@@ -16,6 +17,7 @@ from kidsclf.explorer.catalogue import Explored
 from kidsclf.explorer.density import Cells, Density, corners
 from kidsclf.explorer.detail import Record, class_of, detail, rows_of, source_row, stamp
 from kidsclf.explorer.drawing import picture, sed_svg
+from kidsclf.explorer.patience import Gone, Patience, nobody_left
 from kidsclf.explorer.ranking import LISTS, MOST_LISTED, Ranking
 from kidsclf.explorer.sources import listed_columns, sources_in
 from kidsclf.explorer.verdicts import VERDICTS, Judged, Verdicts
@@ -23,7 +25,7 @@ from kidsclf.pipeline.infer import CLASS, P_MAX
 from kidsclf.pipeline.query_partition import Question
 from kidsclf.report.palette import VARIABLES, class_look, in_order
 from kidsclf.schema import DEC, NAME, RA, SPATIAL_INDEX, ScoreFlag
-from kidsclf.sky.cap import cap_of
+from kidsclf.sky.cap import cap_of, cap_of_partitions
 
 MOST_SOURCES = 5000
 """Drawn one by one; more are neither told apart nor moved smoothly."""
@@ -41,11 +43,11 @@ class Answers:
         self._density = Density(explored)
         self._ranking = Ranking(explored)
 
-    def run(self, given: Parameters) -> Record:
+    def run(self, given: Parameters, gone: Gone = nobody_left) -> Record:
         """Tell what there is to be seen: classes with their colours, flags, lists, the sky."""
         refuse_unknown(given, ())
         explored = self._explored
-        cells = self._density.widest(SECONDS)
+        cells = self._density.widest(Patience(SECONDS, gone))
         return {
             "title": explored.config.run.title,
             "band": explored.band,
@@ -59,14 +61,15 @@ class Answers:
             "verdict_table": str(explored.work.verdicts),
             "counts": self._verdicts.counts() if self._verdicts is not None else {},
             "rows": cells.total if cells.complete else None,
-            "sky": _reach(cells),
+            "sky": self._reach(cells),
         }
 
-    def view(self, given: Parameters) -> Record:
+    def view(self, given: Parameters, gone: Gone = nobody_left) -> Record:
         """Show what lies in a circle: sources, or cells where there are too many of them."""
         refuse_unknown(given, ("ra", "dec", "radius", *FILTERS))
         cone, question = cone_asked(given), self._question(given)
-        cells = self._density.cells(cone, question, SECONDS)
+        patience = Patience(SECONDS, gone)
+        cells = self._density.cells(cone, question, patience)
         record: Record = {
             "kind": "cells",
             "looked_at": cells.looked_at,
@@ -75,8 +78,14 @@ class Answers:
             "count": cells.total,
         }
         if cells.complete and cells.total <= 2 * MOST_SOURCES:
-            columns = listed_columns(self._explored)
-            found = sources_in(self._explored, cone, question, MOST_SOURCES, columns)
+            found = sources_in(
+                self._explored,
+                cells.holding,
+                replace(question, cone=cone),
+                MOST_SOURCES,
+                listed_columns(self._explored),
+                patience,
+            )
             if not found.cut:
                 rows = self._judged(rows_of(found.rows))
                 return record | {"kind": "sources", "count": len(rows), "sources": rows}
@@ -88,13 +97,14 @@ class Answers:
             "classes": [*self._explored.classes, ""],
         }
 
-    def uncertain(self, given: Parameters) -> Record:
+    def uncertain(self, given: Parameters, gone: Gone = nobody_left) -> Record:
         """Give a stretch of a list of uncertain sources."""
         refuse_unknown(given, ("list", "first", "count", *FILTERS))
         first = whole_number(given, "first", 0, MOST_LISTED, 0)
         count = whole_number(given, "count", 1, MOST_AT_ONCE, 50)
         name, question = given.get("list", "entropy"), self._question(given)
-        found = self._ranking.ranked(name, question, first, count, SECONDS)
+        patience = Patience(SECONDS, gone)
+        found = self._ranking.ranked(name, question, first, count, patience)
         return {
             "list": name,
             "column": LISTS[name][0],
@@ -150,6 +160,13 @@ class Answers:
         before = self._verdicts.give(judged, given["verdict"])
         return {"verdict": given["verdict"], "before": before, "counts": self._verdicts.counts()}
 
+    def _reach(self, cells: Cells) -> Record:
+        """Give the middle of the survey, and how far from it the furthest may lie, degrees."""
+        partitions = self._explored.partitions
+        counted = cells.complete
+        cap = cap_of(cells.order, cells.pixels) if counted else cap_of_partitions(partitions)
+        return dict(zip(("ra", "dec", "reach"), cap, strict=True))
+
     def _question(self, given: Parameters) -> Question:
         return question_asked(given, self._explored.classes, self._explored.band)
 
@@ -161,12 +178,6 @@ class Answers:
                 if verdict is not None:
                     row["verdict"] = verdict
         return rows
-
-
-def _reach(cells: Cells) -> Record:
-    """Give the middle of all cells, and how far from it the furthest lies, degrees."""
-    ra, dec, radius = cap_of(cells.order, cells.pixels)
-    return {"ra": ra, "dec": dec, "reach": radius}
 
 
 def _look(name: str) -> Record:

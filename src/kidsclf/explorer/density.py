@@ -1,15 +1,13 @@
 """How many sources of each class lie in each HEALPix cell of a view.
 
 Wide views are answered from ``metrics/sky``, which the run has counted. Cells finer than those, or
-of sources that a filter chooses, are counted from the row groups that a view touches: two columns
-of a partition, remembered. A question may take so long and no longer; what it did not come to is
+of sources that a filter chooses, are counted from the partitions that a view touches: two columns
+of each, remembered. A question may take so long and no longer; what it did not come to is
 said, and asking again goes on from there.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,12 +16,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kidsclf.explorer.catalogue import Explored
+from kidsclf.explorer.patience import Patience
+from kidsclf.explorer.remembered import Counted, Remembered
 from kidsclf.pipeline.infer import CLASS
 from kidsclf.pipeline.query import concerned
 from kidsclf.pipeline.query_partition import Question, find_rows
 from kidsclf.reduce.cells import add_rows
 from kidsclf.schema import SPATIAL_INDEX
 from kidsclf.sky.cone import Cone
+from kidsclf.sky.margin import Stretches, stretches_of_pixels
 from kidsclf.sky.outline import outline
 from kidsclf.sky.partition import INDEX_ORDER, Partition
 from kidsclf.store.tables import read_table
@@ -34,9 +35,9 @@ FINEST_ORDER = 12
 """Cells of 52 arcsec; closer than that, sources are shown."""
 _COUNTED_ORDERS = 2
 """Counts are kept this much finer than asked: zooming in does not read the same rows again."""
-_REMEMBERED = 512
-"""Counts of a partition, or twice as many as there are partitions: whoever asks on must find all
-that was counted before. Those of 100,000 sources take at most 3 MB, and of a wide view few kB."""
+_REMEMBERED_BYTES = 256 * 1024**2
+"""Far more than one view needs, so whoever asks on finds all that was counted before: counts of a
+partition of 100,000 sources take at most 3 MB where few partitions are in view, else few kB."""
 
 Integers = NDArray[np.int64]
 
@@ -54,6 +55,8 @@ class Cells:
         By class, those without one at the end.
     looked_at, partitions : int
         How many of the partitions that the view touches are in the counts.
+    holding : tuple of Partition
+        Those of them that hold what was counted, in the order of the sky.
     """
 
     order: int
@@ -61,6 +64,7 @@ class Cells:
     counts: Integers
     looked_at: int
     partitions: int
+    holding: tuple[Partition, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -89,11 +93,10 @@ class Density:
 
     def __init__(self, explored: Explored) -> None:
         self._explored = explored
-        remembered = max(_REMEMBERED, 2 * len(explored.partitions))
-        self._count = lru_cache(remembered)(self._count_partition)
+        self._remembered = Remembered(_REMEMBERED_BYTES)
         self._whole = _counted_by_the_run(explored)
 
-    def cells(self, cone: Cone, question: Question, seconds: float) -> Cells:
+    def cells(self, cone: Cone, question: Question, patience: Patience) -> Cells:
         """Count the sources that a question asks for, in the cells that a cone touches.
 
         Parameters
@@ -101,23 +104,23 @@ class Density:
         cone : Cone
         question : Question
             Without a cone.
-        seconds : float
-            After which no further partition is opened; at least one is.
+        patience : Patience
+            When it is over no further partition is opened; at least one is of those not remembered.
         """
         order = order_for(cone.radius_deg)
         whole = self._whole
         of_all = question == Question(class_name=question.class_name)
         if whole is not None and of_all and whole.order >= order:
-            found = _coarsened(self._of_class(whole, question.class_name), order)
-        else:
-            found = self._counted(cone, question, order, seconds)
-        return _touched(found, cone)
+            counted = self._of_class(whole, question.class_name)
+            holding = self._holding(_touched(counted, cone))
+            return replace(_touched(_coarsened(counted, order), cone), holding=holding)
+        return _touched(self._counted(cone, question, order, patience), cone)
 
-    def widest(self, seconds: float) -> Cells:
+    def widest(self, patience: Patience) -> Cells:
         """Count all sources, in the finest cells that the run has counted."""
         if self._whole is not None:
             return self._whole
-        return self.cells(Cone(0.0, 0.0, 180.0), Question(), seconds)
+        return self.cells(Cone(0.0, 0.0, 180.0), Question(), patience)
 
     def _of_class(self, cells: Cells, name: str | None) -> Cells:
         """Keep the sources of one class, "" being none; None: of all."""
@@ -129,25 +132,35 @@ class Density:
         held = counts[:, place] > 0
         return replace(cells, pixels=cells.pixels[held], counts=counts[held])
 
-    def _counted(self, cone: Cone, question: Question, order: int, seconds: float) -> Cells:
+    def _holding(self, cells: Cells) -> tuple[Partition, ...]:
+        """List the partitions in which occupied cells lie."""
+        stretches = stretches_of_pixels(cells.pixels, 2 * (INDEX_ORDER - cells.order))
+        return tuple(self._explored.partitions[k] for k in self._explored.sky.touching(stretches))
+
+    def _counted(self, cone: Cone, question: Question, order: int, patience: Patience) -> Cells:
         partitions = concerned(self._explored.partitions, cone)
         finer = min(order + _COUNTED_ORDERS - order % _COUNTED_ORDERS, FINEST_ORDER)
         pixels = [np.zeros(0, np.int64)]
         counts: list[NDArray[Any]] = [np.zeros((0, len(self._explored.classes) + 1), np.int64)]
-        until, looked_at = time.monotonic() + seconds, 0
+        looked_at, read, holding, stretches = 0, False, [], cone.stretches()
         for partition in partitions:
-            if looked_at and time.monotonic() > until:
-                break
-            some, counted = self._count(partition, question, finer)
+            key = (partition, question, finer)
+            found = self._remembered.get(key)
+            if found is None:
+                if read and patience.over:
+                    break
+                found, read = self._count_partition(*key), True
+                self._remembered.keep(key, found)
+            some, counted = found
+            if _touching(finer, some, stretches).any():
+                holding.append(partition)
             pixels.append(some >> (2 * (finer - order)))
             counts.append(counted)
             looked_at += 1
         cells = add_rows(np.concatenate(pixels), np.concatenate(counts))
-        return Cells(order, *cells, looked_at, len(partitions))
+        return Cells(order, *cells, looked_at, len(partitions), tuple(holding))
 
-    def _count_partition(
-        self, partition: Partition, question: Question, order: int
-    ) -> tuple[Integers, NDArray[np.int32]]:
+    def _count_partition(self, partition: Partition, question: Question, order: int) -> Counted:
         names = (SPATIAL_INDEX, CLASS)
         rows = find_rows(self._explored.store, question, names, partition)
         classes = self._explored.classes
@@ -192,10 +205,14 @@ def _coarsened(cells: Cells, order: int) -> Cells:
 
 def _touched(cells: Cells, cone: Cone) -> Cells:
     """Keep the cells that a cone touches."""
-    shift = 2 * (INDEX_ORDER - cells.order)
-    stretches = cone.stretches()
-    firsts, stops = cells.pixels << shift, (cells.pixels + 1) << shift
+    inside = _touching(cells.order, cells.pixels, cone.stretches())
+    return replace(cells, pixels=cells.pixels[inside], counts=cells.counts[inside])
+
+
+def _touching(order: int, pixels: Integers, stretches: Stretches) -> NDArray[np.bool_]:
+    """Say which cells touch some stretches of the spatial index."""
+    shift = 2 * (INDEX_ORDER - order)
+    firsts, stops = pixels << shift, (pixels + 1) << shift
     nearest = np.searchsorted(stretches[:, 1], firsts, side="right")
     begins = np.append(stretches[:, 0], np.iinfo(np.int64).max)
-    inside = begins[nearest] < stops
-    return replace(cells, pixels=cells.pixels[inside], counts=cells.counts[inside])
+    return np.asarray(begins[nearest] < stops)

@@ -4,6 +4,9 @@ Every user of a machine reaches its loopback, and every web page can have a brow
 there. So the address that is printed holds a key, which becomes a cookie that other sites cannot
 use; the Host header must be ours, or a page elsewhere could take our name for its own (DNS
 rebinding); and a verdict is taken only from a page of ours.
+
+Against a person who has a server of their own on the same machine this is no protection if the
+same browser goes there: cookies know no ports, so it is sent the key.
 """
 
 import hmac
@@ -26,6 +29,8 @@ HEADERS = {
 makes them."""
 
 MOST_BODY_BYTES = 4096
+_UNNAMED_PORT = 80
+"""Browsers leave it out of their headers."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Guard:
 
     @property
     def cookie(self) -> str:
-        """Name of the cookie; browsers do not tell ports apart."""
+        """Name of the cookie; browsers send it to all ports of the machine."""
         return f"kidsclf-{self.port}"
 
     def is_key(self, given: str | None) -> bool:
@@ -76,4 +81,5 @@ class Guard:
         return None
 
     def _hosts(self) -> tuple[str, str]:
-        return f"127.0.0.1:{self.port}", f"localhost:{self.port}"
+        port = "" if self.port == _UNNAMED_PORT else f":{self.port}"
+        return f"127.0.0.1{port}", f"localhost{port}"

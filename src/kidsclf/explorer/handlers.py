@@ -1,14 +1,16 @@
 """Requests of a browser, guarded, turned into questions, and their answers sent."""
 
+import asyncio
 import json
 import logging
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any
 
-from tornado.ioloop import IOLoop
 from tornado.web import Application, HTTPError, RequestHandler
 
 from kidsclf.errors import ConfigError, KidsclfError
@@ -17,25 +19,34 @@ from kidsclf.explorer.files import PageFile
 from kidsclf.explorer.guard import HEADERS, Guard
 
 Answer = Callable[[Any], Any]
+LongAnswer = Callable[..., Any]
+"""Takes also ``gone``, which says whether nobody waits any more."""
 _LOG = logging.getLogger(__name__)
 
 
 def application(
-    answers: Answers, guard: Guard, files: Mapping[str, PageFile], threads: Executor
+    answers: Answers,
+    guard: Guard,
+    files: Mapping[str, PageFile],
+    threads: Executor,
+    writing: Executor,
 ) -> Application:
-    """Put questions and files behind their paths; what has no path is refused."""
+    """Put questions and files behind their paths; what has no path is refused.
+
+    Questions are answered by ``threads``, verdicts kept by ``writing``: they wait for no question.
+    """
     shared = {"guard": guard, "threads": threads}
-    records: dict[str, Answer] = {
+    long: dict[str, LongAnswer] = {
         "/api/run": answers.run,
         "/api/view": answers.view,
         "/api/list": answers.uncertain,
-        "/api/source": answers.source,
     }
     return Application(
         [
-            *((path, _Asked, shared | {"answer": each}) for path, each in records.items()),
+            *((path, _Long, shared | {"answer": each}) for path, each in long.items()),
+            ("/api/source", _Asked, shared | {"answer": answers.source}),
             ("/api/stamp", _Picture, shared | {"answer": answers.stamp}),
-            ("/api/verdict", _Verdict, shared | {"answer": answers.judge}),
+            ("/api/verdict", _Verdict, shared | {"threads": writing, "answer": answers.judge}),
             ("/.*", _File, shared | {"files": files}),
         ],
         default_handler_class=_Guarded,
@@ -50,6 +61,14 @@ class _Guarded(RequestHandler):
     def initialize(self, guard: Guard, threads: Executor) -> None:
         self._guard = guard
         self._threads = threads
+        self._gone = threading.Event()
+        self._task: Future[Any] | None = None
+
+    def on_connection_close(self) -> None:
+        """Give up what nobody waits for: at once where it waits itself, else at its next look."""
+        self._gone.set()
+        if self._task is not None:
+            self._task.cancel()
 
     def set_default_headers(self) -> None:
         self.clear_header("Server")
@@ -89,7 +108,10 @@ class _Guarded(RequestHandler):
     async def answered(self, answer: Answer, given: Any) -> Any:
         """Have a question answered beside the loop, which goes on taking requests."""
         try:
-            return await IOLoop.current().run_in_executor(self._threads, answer, given)
+            self._task = self._threads.submit(answer, given)
+            return await asyncio.wrap_future(self._task)
+        except asyncio.CancelledError as error:
+            raise _refusal(HTTPStatus.SERVICE_UNAVAILABLE, "the explorer was stopped") from error
         except ConfigError as error:
             raise _refusal(HTTPStatus.BAD_REQUEST, str(error)) from error
         except KidsclfError as error:
@@ -130,6 +152,17 @@ class _Asked(_Guarded):
         self.finish(json.dumps(record, allow_nan=False))
 
 
+class _Long(_Asked):
+    """A question over many partitions, which is left off when nobody waits any more."""
+
+    def initialize(self, guard: Guard, threads: Executor, answer: LongAnswer) -> None:  # type: ignore[override]
+        super().initialize(guard, threads, partial(answer, gone=self.has_gone))
+
+    def has_gone(self) -> bool:
+        """Say whether the browser has hung up."""
+        return self._gone.is_set()
+
+
 class _Picture(_Asked):
     """A question whose answer is a picture."""
 
@@ -142,7 +175,10 @@ class _Picture(_Asked):
 
 
 class _Verdict(_Asked):
-    """A verdict, which is written down."""
+    """A verdict, which is written down, whether or not its page waits for that."""
+
+    def on_connection_close(self) -> None:
+        """Go on."""
 
     async def get(self) -> None:
         raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED)

@@ -1,12 +1,12 @@
 """The sources that the network is least sure of, over the whole sky.
 
-No list is kept on disk. The first question reads three or four columns of every partition, one
-after the other for a time that is given, and remembers only the few hundred sources that lead; who
-asks again goes on from there, so that a list of 27 million sources fills while it is looked at.
+No list is kept on disk. The first question reads two columns of every partition, and those of the
+filter, one after the other for a time that is given, and remembers only the few hundred sources
+that lead; who asks again goes on from there, so that a list of 27 million sources fills while it is
+looked at.
 """
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from kidsclf.errors import ConfigError
 from kidsclf.explorer.catalogue import Explored
+from kidsclf.explorer.patience import Patience
 from kidsclf.explorer.sources import listed_columns
 from kidsclf.pipeline.infer import ENTROPY, NOVELTY_COLUMN, P_MAX
 from kidsclf.pipeline.query_partition import Question, find_rows
@@ -77,9 +78,9 @@ class Ranking:
         self._lock = threading.Lock()
 
     def ranked(
-        self, name: str, question: Question, first: int, count: int, seconds: float
+        self, name: str, question: Question, first: int, count: int, patience: Patience
     ) -> Ranked:
-        """Give a stretch of a list, after going on with it for some seconds.
+        """Give a stretch of a list, after going on with it as long as there is patience.
 
         Raises
         ------
@@ -94,7 +95,7 @@ class Ranking:
             )
         scan = self._scan_of(name, question)
         with scan.lock:
-            self._go_on(scan, question, column, sign, seconds)
+            self._go_on(scan, question, column, sign, patience)
             indices = scan.indices[first : first + count].tolist()
             listed, chosen, looked_at = len(scan.indices), scan.rows, scan.looked_at
         columns = tuple(dict.fromkeys((*listed_columns(self._explored), column)))
@@ -116,9 +117,9 @@ class Ranking:
             return scan
 
     def _go_on(
-        self, scan: _Scan, question: Question, column: str, sign: int, seconds: float
+        self, scan: _Scan, question: Question, column: str, sign: int, patience: Patience
     ) -> None:
-        until, names = time.monotonic() + seconds, (SPATIAL_INDEX, column)
+        names = (SPATIAL_INDEX, column)
         for partition in self._explored.partitions[scan.looked_at :]:
             rows = find_rows(self._explored.store, question, names, partition)
             keys = sign * rows[column].to_numpy().astype(np.float64)
@@ -126,7 +127,7 @@ class Ranking:
             _lead(scan, keys[known], rows[SPATIAL_INDEX].to_numpy()[known])
             scan.rows += rows.num_rows
             scan.looked_at += 1
-            if time.monotonic() > until:
+            if patience.over:
                 break
 
 

@@ -83,14 +83,23 @@ async def _answer_until_told(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
     guard = Guard(door.getsockname()[1])
-    with ThreadPoolExecutor(_THREADS, "explorer") as threads:
-        server = HTTPServer(
-            application(answers, guard, page_files(), threads),
-            max_body_size=_LARGEST_REQUEST,
-            body_timeout=_PATIENCE_SECONDS,
-        )
-        server.add_socket(door)
-        announce(guard.address)
-        await told.wait()
-        server.stop()
-        await server.close_all_connections()
+    threads, writing = ThreadPoolExecutor(_THREADS, "explorer"), ThreadPoolExecutor(1, "verdicts")
+    server = HTTPServer(
+        application(answers, guard, page_files(), threads, writing),
+        max_body_size=_LARGEST_REQUEST,
+        body_timeout=_PATIENCE_SECONDS,
+    )
+    server.add_socket(door)
+    announce(guard.address)
+    await told.wait()
+    _end_hard_if_told_again(loop)
+    server.stop()
+    await server.close_all_connections()  # by which questions under way know that they may end
+    threads.shutdown(wait=False, cancel_futures=True)
+    await asyncio.to_thread(writing.shutdown)  # verdicts that were given are kept
+
+
+def _end_hard_if_told_again(loop: asyncio.AbstractEventLoop) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)

@@ -1,22 +1,26 @@
 """The sources of a view, and those round a source: bounded in number, and said so where cut."""
 
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from kidsclf.explorer.catalogue import Explored
+from kidsclf.explorer.patience import Patience
 from kidsclf.pipeline.infer import CLASS, P_MAX
 from kidsclf.pipeline.query import concerned
 from kidsclf.pipeline.query_partition import Question, find_rows
 from kidsclf.schema import DEC, NAME, RA, SPATIAL_INDEX
 from kidsclf.sky.cap import separation_deg
 from kidsclf.sky.cone import Cone
+from kidsclf.sky.partition import Partition
 
 
 @dataclass(frozen=True)
 class Found:
-    """Sources, and whether there are more of them than were to be given."""
+    """Sources, and whether there are, or may be, more of them than were given."""
 
     rows: pa.Table
     cut: bool
@@ -28,28 +32,35 @@ def listed_columns(explored: Explored) -> tuple[str, ...]:
 
 
 def sources_in(
-    explored: Explored, cone: Cone, question: Question, most: int, columns: tuple[str, ...]
+    explored: Explored,
+    partitions: Sequence[Partition],
+    asked: Question,
+    most: int,
+    columns: tuple[str, ...],
+    patience: Patience,
 ) -> Found:
-    """Read the sources in a cone that a question asks for, in the order of the sky.
+    """Read the sources of some partitions that a question asks for, in the order of the sky.
 
-    No further partition is opened once there are more than ``most``; those are left out.
+    No further partition is opened once there are more than ``most``, which are left out, or when
+    the patience is over.
     """
-    asked, parts, held = replace(question, cone=cone), [], 0
-    for partition in concerned(explored.partitions, cone):
-        rows = find_rows(explored.store, asked, columns, partition)
-        parts.append(rows)
-        held += rows.num_rows
-        if held > most:
+    parts, held, opened = [], 0, 0
+    for partition in partitions:
+        if held > most or (opened and patience.over):
             break
+        parts.append(find_rows(explored.store, asked, columns, partition))
+        held += parts[-1].num_rows
+        opened += 1
     nothing = explored.schema.empty_table().select(columns)
     table = pa.concat_tables([_plain(each) for each in (nothing, *parts)])
-    return Found(table.slice(0, most), held > most)
+    return Found(table.slice(0, most), held > most or opened < len(partitions))
 
 
 def neighbours(explored: Explored, ra: float, dec: float, radius_deg: float, most: int) -> Found:
     """Read the sources round a place, the nearest first, with their ``distance_arcsec``."""
     cone = Cone(ra, dec, radius_deg)
-    found = sources_in(explored, cone, Question(), most, listed_columns(explored))
+    near, columns = concerned(explored.partitions, cone), listed_columns(explored)
+    found = sources_in(explored, near, Question(cone), most, columns, Patience(math.inf))
     apart = separation_deg(found.rows[RA].to_numpy(), found.rows[DEC].to_numpy(), ra, dec) * 3600.0
     rows = found.rows.append_column("distance_arcsec", pa.array(apart))
     return Found(rows.take(np.argsort(apart, kind="stable")), found.cut)

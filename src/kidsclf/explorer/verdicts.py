@@ -19,7 +19,7 @@ from kidsclf.places import Place, is_local
 from kidsclf.schema import DEC, NAME, RA, SPATIAL_INDEX
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.lock import locked
-from kidsclf.store.publish import remove_unfinished
+from kidsclf.store.publish import remove_unfinished, secure
 from kidsclf.store.tables import read_table, write_table
 
 STAR, QUASAR, GALAXY, JUNK = "star", "quasar", "galaxy", "junk"
@@ -105,24 +105,16 @@ class Verdicts:
 
     def _write(self, table: pa.Table) -> None:
         try:
-            write_table(self.path, table)
-        except FileNotFoundError:  # a run that begins sweeps away what it takes for unfinished
-            self._write_again(table)
+            try:
+                write_table(self.path, table)
+            except FileNotFoundError:  # a run that begins sweeps away what it takes for unfinished
+                write_table(self.path, table)
+            secure(self.path)
         except OSError as error:
-            raise _unwritten(self.path, error) from error
-
-    def _write_again(self, table: pa.Table) -> None:
-        try:
-            write_table(self.path, table)
-        except OSError as error:
-            raise _unwritten(self.path, error) from error
-
-
-def _unwritten(path: Place, error: OSError) -> StoreError:
-    return StoreError(
-        f"the verdict was to be written to {path}, but that cannot be done ({_reason(error)}), and "
-        f"it was not kept; mend that and give it again"
-    )
+            raise StoreError(
+                f"the verdict was to be written to {self.path}, but that cannot be done "
+                f"({_reason(error)}), and it was not kept; mend that and give it again"
+            ) from error
 
 
 def _known(path: Place) -> list[dict[str, Any]]:

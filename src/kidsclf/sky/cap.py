@@ -1,5 +1,7 @@
 """Circles that hold a partition, to find what may overlap it."""
 
+from collections.abc import Sequence
+
 import healpy
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -47,10 +49,28 @@ def cap_of(order: int, pixels: NDArray[np.int64]) -> tuple[float, float, float]:
     [45.0, 0.597, 0.954]
     """
     directions = pixel_directions(order, pixels)
+    return _cap_round(directions, np.full(len(pixels), healpy.max_pixrad(1 << order)))
+
+
+def cap_of_partitions(partitions: Sequence[Partition]) -> tuple[float, float, float]:
+    """Give centre and radius, degrees, of a circle that holds partitions of any orders.
+
+    >>> [round(each, 3) for each in cap_of_partitions([Partition(6, 0)])]
+    [45.0, 0.597, 0.954]
+    """
+    caps = np.array([partition_cap(each) for each in partitions]).reshape(-1, 3)
+    directions = np.asarray(healpy.ang2vec(caps[:, 0], caps[:, 1], lonlat=True), np.float64)
+    return _cap_round(directions, np.radians(caps[:, 2]))
+
+
+def _cap_round(
+    directions: NDArray[np.float64], radii: NDArray[np.float64]
+) -> tuple[float, float, float]:
+    """Give a circle round others, of radii in radians."""
     mean = directions.sum(axis=0)
     length = float(np.linalg.norm(mean))
-    centre = mean / length if length > 1e-6 * max(len(pixels), 1) else np.array([1.0, 0.0, 0.0])
+    centre = mean / length if length > 1e-6 * max(len(radii), 1) else np.array([1.0, 0.0, 0.0])
     ra, dec = healpy.vec2ang(centre, lonlat=True)
-    furthest = np.arccos(np.clip(directions @ centre, -1, 1)).max(initial=0.0)
-    radius = np.degrees(furthest + healpy.max_pixrad(1 << order))
+    apart = np.arccos(np.clip(directions @ centre, -1, 1))
+    radius = np.degrees((apart + radii).max(initial=0.0))
     return float(ra[0]), float(dec[0]), float(min(radius, 180.0))

@@ -44,6 +44,20 @@ def published_file(path: Place) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def secure(path: Place) -> None:
+    """Wait until the folder of a published file has its name on the disk, for after a power cut.
+
+    A rename is else written down some seconds later. An object store has it at once.
+    """
+    if not is_local(path):
+        return
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
 def publish_note(path: Place, text: str) -> None:
     """Put a small text in its place without waiting for the disk, which may take milliseconds.
 
