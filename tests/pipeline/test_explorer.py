@@ -266,8 +266,7 @@ def test_views_that_make_no_sense_are_refused_in_a_sentence(server, hostile):
     assert reply.status == 400
     said = reply.record["error"]
     assert said.count("\n") == 0
-    assert re.search(r"(, but |were asked for).*(; |, )", said)
-    assert not said.startswith("the request was not understood")
+    assert re.search(r", but .*; ", said)
     assert reply.headers["Content-Type"].startswith("application/json")
 
 
