@@ -17,7 +17,8 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
 def test_ctrl_c_stays_as_it_was():
     program = (
-        "import signal; from kidsclf.cluster.slurm import jobqueue; jobqueue(); "
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # as in a shell
+        "from kidsclf.cluster.slurm import jobqueue; jobqueue(); "
         "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
