@@ -83,7 +83,7 @@ def _work(options: argparse.Namespace) -> int:
             config, _ = settle_backend(config, survey, work, engine)
             context = Context(config, work, survey, samples, engine)
             result = asked.run(context, wish)
-            write_result(context, asked.name, result)
+            write_result(context, asked, result)
     for line in result.lines:
         print(line)
     print(f"beside it: {published.citation()}")

@@ -7,11 +7,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kidsclf.config_file import load_config
 from kidsclf.pipeline.check import check_work_directory
+from kidsclf.pipeline.context import Context
+from kidsclf.pipeline.experiment_origin import is_of_this_run
 from kidsclf.pipeline.status import status_of
 from kidsclf.run import main
 from kidsclf.schema import ScoreFlag
 from kidsclf.store.layout import WorkDirectory
+from kidsclf.surveys.map_files import load_column_map
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +44,14 @@ def ask(small_survey, work, workers, capsys):
         return code, said.out, said.err
 
     return run
+
+
+def context_of(work, *overrides):
+    """The run as a page is drawn of it."""
+    config = load_config(work / "run.toml", overrides)
+    samples = {name: load_column_map(each.preset) for name, each in config.samples.items()}
+    survey = load_column_map(config.survey.preset)
+    return Context(config, WorkDirectory(work), survey, samples, None)
 
 
 def table_of(work, experiment, name="table") -> list[dict]:
@@ -74,8 +86,12 @@ def test_table1_is_beside_the_papers_and_resumed_and_redone_with_other_settings(
     assert again.splitlines()[3:] == out.splitlines()[3:]
     assert (work / "experiments/table1/seeds.parquet").read_bytes() == written
 
+    today = context_of(work)
+    assert is_of_this_run(today, "table1")
     code, other, err = ask("table1", *settings, "--set", "train.trees.trees=2")
     assert code == 0
+    assert not is_of_this_run(today, "table1")
+    assert is_of_this_run(context_of(work, "train.trees.trees=2"), "table1")
     assert "experiment.table1  2 tasks, " in err
     assert "finished before" not in err
     assert other != out
@@ -122,6 +138,8 @@ def test_normalised_images_say_that_there_are_none(ask, work):
 def test_thresholds_are_those_of_the_run(ask, work, finished_run):
     code, out, err = ask("thresholds")
     assert code == 0, err
+    assert is_of_this_run(context_of(work), "thresholds")
+    assert not is_of_this_run(context_of(work, "ingest.max_rows=200"), "thresholds")
     mine = {
         (row["threshold"], row["class"]): row["precision"] for row in table_of(work, "thresholds")
     }

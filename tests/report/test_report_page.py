@@ -218,6 +218,13 @@ def test_experiments_are_shown_and_those_of_another_version_named(read):
     assert "its tables are of another version; run kidsclf experiment table1 again" in text
 
 
+def test_experiments_of_other_settings_are_named_and_not_shown():
+    reader = outline(render_page(ReportTables(stale_experiments=("table2",))))
+    text = " ".join("".join(reader.text).split())
+    assert "made with other settings, labels or code than this run's" in text
+    assert "run kidsclf experiment table2 again" in text
+
+
 def test_where_nothing_failed_the_page_says_so_and_maps_the_rest(read):
     assert "Every source has a class: there is nothing to map." in read.text
     figures = {a["id"] for tag, a in read.tags if tag == "figure"}

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kidsclf.errors import ConfigError
 from kidsclf.experiments import published
@@ -40,7 +41,9 @@ from kidsclf.experiments.trained import (
     table2_rows,
     train_all,
 )
+from kidsclf.models.table import network_entry
 from kidsclf.pipeline.context import Context
+from kidsclf.pipeline.experiment_origin import origin_path, write_origin
 from kidsclf.places import files_below
 from kidsclf.report.figures.accuracy import draw_thresholds
 from kidsclf.report.figures.experiments import (
@@ -124,7 +127,7 @@ def _trained(
     rows: Rows,
     draw: Callable[[Trained], Drawn],
     compare: Compare = lambda _: [],
-    heading: str = "",
+    heading: Callable[[str], str] = str,
     notes: Sequence[str] = (),
 ) -> Result:
     require_labels(context)
@@ -134,7 +137,7 @@ def _trained(
     if found.differences.num_rows:
         tables["differences"] = found.differences
         first = found.differences["less_network"][0].as_py()
-        lines += told_differences(found.differences, heading.format(first=first))
+        lines += told_differences(found.differences, heading(first))
     figures = {"figure": draw(found)} if found.seeds.num_rows else {}
     return Result(tables, figures, [*lines, *notes])
 
@@ -148,9 +151,19 @@ def _shapes(context: Context, wish: Wish) -> Result:
         rows=shape_rows,
         draw=_rows_figure,
         compare=less_the_first,
-        heading="seed by seed, judged by the same sources, less {first} on photometry:",
+        heading=_shapes_heading,
         notes=[_OF_SHAPES],
     )
+
+
+def _shapes_heading(first: str) -> str:
+    """Say from which row the others are subtracted; the first of trees are on photometry.
+
+    >>> _shapes_heading("mnn")
+    'seed by seed, judged by the same sources, less mnn:'
+    """
+    inputs = " on photometry" if network_entry(first).family == "xgboost" else ""
+    return f"seed by seed, judged by the same sources, less {first}{inputs}:"
 
 
 def _table2_notes() -> list[str]:
@@ -238,7 +251,7 @@ EXPERIMENTS = (
             rows=table1_rows,
             draw=_rows_figure,
             compare=less_the_first,
-            heading="seed by seed, judged by the same sources, less {first}:",
+            heading="seed by seed, judged by the same sources, less {}:".format,
         ),
     ),
     Experiment(
@@ -265,7 +278,9 @@ EXPERIMENTS = (
             rows=normalised_rows,
             draw=_differences_figure,
             compare=normalised_less_measured,
-            heading="normalised stamps less stamps as measured; Feng: a negligible effect (§5.1)",
+            heading=lambda _: (
+                "normalised stamps less stamps as measured; Feng: a negligible effect (§5.1)"
+            ),
         ),
     ),
     Experiment("shapes", "what shapes tell trees (Feng, section 5.2)", "match", _shapes),
@@ -301,12 +316,13 @@ def experiment(name: str) -> Experiment:
     )
 
 
-def write_result(context: Context, name: str, result: Result) -> None:
-    """Write tables as Parquet, figures as SVG and PNG, and the lines that are printed.
+def write_result(context: Context, done: Experiment, result: Result) -> None:
+    """Write tables as Parquet, figures as SVG and PNG, the lines that are printed, the origin.
 
     Tables and figures of an earlier command that this one did not make are removed.
     """
-    folder = context.work.experiment(name)
+    folder, origin = context.work.experiment(done.name), origin_path(context, done.name)
+    origin.unlink(missing_ok=True)  # until all is written, the page takes it for another's
     kept = {folder / f"{each}.parquet" for each in result.tables} | {folder / "table.txt"}
     for table_name, table in result.tables.items():
         write_table(folder / f"{table_name}.parquet", table)
@@ -319,3 +335,14 @@ def write_result(context: Context, name: str, result: Result) -> None:
     for path in files_below(folder):
         if path.parent == folder and path not in kept and path.name != POSITIONS:
             path.unlink()
+    shapes, scored = done.name == "shapes", done.needs == "infer"
+    write_origin(
+        context, done.name, _answered(result.tables["table"]), scored=scored, shapes=shapes
+    )
+
+
+def _answered(table: pa.Table) -> list[str]:
+    """Name the networks of a table, of trainings those that have answers."""
+    if "seeds" in table.column_names:
+        table = table.filter(pc.greater(table["seeds"], 0))
+    return sorted(table["network"].unique().to_pylist())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from kidsclf.pipeline.context import Context, StageOutcome
+from kidsclf.pipeline.experiment_origin import is_of_this_run
 from kidsclf.pipeline.summary import versions
 from kidsclf.report.page import render_page
 from kidsclf.report.tables import COLUMNS, EXPERIMENTS, ReportTables
@@ -20,12 +21,15 @@ def run(context: Context) -> StageOutcome:
         if path.exists():
             tables[name] = read_table(path)
     summary = read_json(context.work.metrics / "summary.json")
+    experiments = _experiments(context)
+    current = {name: each for name, each in experiments.items() if is_of_this_run(context, name)}
     page = render_page(
         ReportTables(
             summary=summary,
             settings=json.loads(context.config.model_dump_json()),
             versions=versions(),
-            experiments=_experiments(context),
+            experiments=current,
+            stale_experiments=tuple(name for name in experiments if name not in current),
             **tables,
         )
     )
@@ -34,7 +38,7 @@ def run(context: Context) -> StageOutcome:
 
 
 def _experiments(context: Context) -> dict[str, dict[str, pa.Table]]:
-    """Read the tables of the experiments that were done on this run."""
+    """Read the tables of the experiments in the work directory."""
     found = {}
     for name, wanted in EXPERIMENTS.items():
         folder = context.work.experiment(name)

@@ -112,16 +112,17 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 """Columns that each table must have; it may have more."""
 
+_DIFFERENCES = ("network", "measure", "difference", "difference_std")
 _TAUGHT = ("title", "network", "class", "seeds", "f1", "f1_std", "published_f1")
 EXPERIMENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "table1": {"table": _TAUGHT},
+    "table1": {"table": _TAUGHT, "differences": _DIFFERENCES},
     "table2": {"table": _TAUGHT},
     "training_size": {"table": (*_TAUGHT, "train_rows")},
     "normalised_images": {
         "table": _TAUGHT,
-        "differences": ("network", "measure", "difference", "difference_std"),
+        "differences": _DIFFERENCES,
     },
-    "shapes": {"table": _TAUGHT},
+    "shapes": {"table": _TAUGHT, "differences": _DIFFERENCES},
     "thresholds": {"table": COLUMNS["thresholds"]},
     "external": {
         "table": ("network", "sample", "class", "of", "predicted_class", "count", "share"),
@@ -157,6 +158,8 @@ class ReportTables:
     experiments : mapping of experiment to mapping of name to pyarrow.Table
         What experiments on the run found, as `EXPERIMENTS` lists it; one whose columns are of
         another version is named on the page, and the rest of the page is made.
+    stale_experiments : tuple of str
+        Those in the work directory that were made with other settings, labels or code.
 
     Raises
     ------
@@ -193,6 +196,7 @@ class ReportTables:
     stages: pa.Table | None = None
     workers: pa.Table | None = None
     experiments: Mapping[str, Mapping[str, pa.Table]] = field(default_factory=dict)
+    stale_experiments: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, columns in COLUMNS.items():

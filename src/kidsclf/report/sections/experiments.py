@@ -56,9 +56,18 @@ def experiments(tables: ReportTables) -> Section:
         "(kidsclf experiment NAME). Spreads are over seeds, which change samples and weights."
     )
     blocks = [block for name, some in tables.experiments.items() for block in _blocks(name, some)]
+    blocks += [_stale(name) for name in tables.stale_experiments]
     if not blocks:
         blocks = [missing("Every experiment", "none has been done on this run")]
     return Section("experiments", "Experiments", lead, tuple(blocks))
+
+
+def _stale(name: str) -> Block:
+    why = (
+        "its tables were made with other settings, labels or code than this run's; to have it here "
+        f"run kidsclf experiment {name} again, with the run's configuration"
+    )
+    return missing(_TITLES[name], why)
 
 
 def _blocks(name: str, tables: Tables) -> Iterator[Block]:
@@ -79,6 +88,8 @@ def _blocks(name: str, tables: Tables) -> Iterator[Block]:
         )
     if "table" in tables:
         yield data_grid(tables["table"], f"Table of “{title}”")
+    if "differences" in tables and tables["differences"].num_rows:
+        yield data_grid(tables["differences"], f"Differences, seed by seed, of “{title}”")
 
 
 def _figures(name: str, tables: Tables) -> Iterator[tuple[str, Draw, pa.Table]]:
