@@ -14,6 +14,7 @@ pytestmark = pytest.mark.browser
 
 SHOWN = """(explorer.sky.place.ariaBusy === 'false' && explorer.sky.view.kind === 'sources'
   && explorer.sky.dots.data.x.length)"""
+TOLD = "document.getElementById('list-status').textContent"
 LISTED = "document.querySelectorAll('#list li').length"
 MIDDLE = """(box => [box.x + box.width / 2, box.y + box.height / 2])(
   document.getElementById('sky').getBoundingClientRect())"""
@@ -70,7 +71,8 @@ def title(page) -> str:
 
 
 def test_a_visit(page, server, explored_work):
-    page.until("document.getElementById('list-status').textContent.startsWith('The first')")
+    page.until(f"{TOLD}.startsWith('The first')")
+    whole = page.evaluate(TOLD)
     before = page.evaluate("[explorer.sky.centre.ra, explorer.sky.centre.dec, explorer.sky.half]")
 
     x, y = page.evaluate(MIDDLE)
@@ -96,10 +98,11 @@ def test_a_visit(page, server, explored_work):
     page.evaluate(ONLY_BRIGHT)
     page.until(f"{SHOWN} && explorer.sky.view.sources.every(e => e.r <= 21)")
     assert 0 < page.evaluate("explorer.sky.dots.data.x.length") < everything
-    page.until("explorer.lists.sources.length && explorer.lists.sources.every(e => e.r <= 21)")
+    page.until(f"{TOLD}.startsWith('The first') && {TOLD} !== {whole!r}")
+    assert page.evaluate("explorer.lists.sources.every(e => e.r <= 21)")
     page.evaluate("explorer.filters.form.reset()")
     page.until(f"({SHOWN}) === {everything}")
-    page.until("explorer.lists.sources.some(e => e.r > 21)")
+    page.until(f"{TOLD} === {whole!r}")
 
     # The source that was clicked may stand on the list: keys go on from it.
     names = page.evaluate(
