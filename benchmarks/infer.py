@@ -438,14 +438,11 @@ def _make_network(root: Path, name: str, description: InputDescription) -> Any:
         from kidsclf.models.trees import TreeNetwork, grow_trees
 
         codes = np.digitize(photometry[:, -1] + random.normal(0, 0.5, len(photometry)), [-0.4, 0.4])
-        grown = TreeSettings()
         booster, _ = grow_trees(
             (photometry, photometry),
             (codes, codes),
             len(CLASSES),
-            trees=grown.trees,
-            depth=grown.depth,
-            learning_rate=grown.learning_rate,
+            TreeSettings(),
             threads=1,
             seed=1,
         )

@@ -1,6 +1,7 @@
 """What all tests share: the folder of real survey data, and the warnings that are not ours."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +58,15 @@ def survey_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no survey data in {folder}; set KIDSCLF_TEST_DATA to the folder of them")
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the browser."""
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("Debian's chromium is not installed: tests/tools/debian_packages.sh chromium")
+    return found
 
 
 @pytest.fixture(scope="session")

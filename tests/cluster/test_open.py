@@ -85,6 +85,19 @@ def test_workers_are_forked_after_imports_and_know_what_has_changed_since(tmp_pa
         assert not server.is_running()
 
 
+def test_sessions_at_once_share_a_server_which_ends_with_the_last(tmp_path):
+    first, second = opened(tmp_path / "one"), opened(tmp_path / "two")
+    with second as client:
+        with first:
+            server = server_of_forks()
+        assert server.is_running()
+        (before,) = client.run(os.getpid).values()
+        client.restart(wait_for_workers=True, timeout=60)
+        (after,) = client.run(os.getpid).values()
+        assert before != after
+    assert not server.is_running()
+
+
 def test_workers_start_afresh_with_their_environment(tmp_path):
     with opened(tmp_path) as client:
         ((first, _),) = client.run(lambda: (os.getpid(), os.environ["KIDSCLF_SAYS"])).values()

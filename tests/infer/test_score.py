@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from kidsclf.config import TreeSettings
 from kidsclf.errors import InputError, PlanError
 from kidsclf.infer.score import score, summarise
 from kidsclf.models.backend import prepare_backend
@@ -40,8 +41,8 @@ def _neural(name):
 def _trees():
     rng = np.random.default_rng(3)
     features, codes = rng.normal(20, 1, (400, 17)).astype(np.float32), rng.integers(0, 3, 400)
-    settings = {"trees": 20, "depth": 5, "learning_rate": 0.3, "threads": 2, "seed": 1}
-    booster, _ = grow_trees((features, features), (codes, codes), 3, **settings)
+    settings = TreeSettings(trees=20, depth=5, learning_rate=0.3)
+    booster, _ = grow_trees((features, features), (codes, codes), 3, settings, threads=2, seed=1)
     entry = network_entry("xgboost")
     return TreeNetwork(entry, entry.reads(KIDS, "r"), booster)
 

@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from kidsclf.config import TreeSettings
 from kidsclf.errors import StoreError
 from kidsclf.models.backend import prepare_backend
 from kidsclf.models.description import InputDescription
@@ -36,8 +37,8 @@ def _network(name):
     if name == "mlp":
         return NeuralNetwork(network_entry(name), PHOTOMETRY, build_mlp(PHOTOMETRY, 1e-3))
     features, codes = rng.normal(20, 1, (60, 9)).astype(np.float32), rng.integers(0, 3, 60)
-    settings = {"trees": 3, "depth": 2, "learning_rate": 0.1, "threads": 1, "seed": 1}
-    booster, _ = grow_trees((features, features), (codes, codes), 3, **settings)
+    settings = TreeSettings(trees=3, depth=2)
+    booster, _ = grow_trees((features, features), (codes, codes), 3, settings, threads=1, seed=1)
     return TreeNetwork(network_entry(name), PHOTOMETRY, booster)
 
 

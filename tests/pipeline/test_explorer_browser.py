@@ -1,7 +1,5 @@
 """The explorer in a real browser: pan, zoom, click, filter, go through a list, judge, come back."""
 
-import shutil
-
 import matplotlib.image
 import numpy as np
 import pyarrow.parquet as pq
@@ -41,14 +39,6 @@ NAMELESS = """[...document.querySelectorAll('button, input, select, img, [role]'
   e.getClientRects().length && !(e.ariaLabel || e.alt || e.textContent.trim() || e.labels?.length
   || e.getAttribute('aria-labelledby') || e.getAttribute('role') === 'status'))
   .map(e => e.outerHTML)"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    found = shutil.which("chromium")
-    if found is None:
-        pytest.skip("Debian's chromium is not installed: tests/tools/debian_packages.sh chromium")
-    return found
 
 
 @pytest.fixture(scope="module")

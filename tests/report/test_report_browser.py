@@ -61,14 +61,6 @@ def site(page, tmp_path_factory):
     server.server_close()
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    found = shutil.which("chromium")
-    if found is None:
-        pytest.skip("Debian's chromium is not installed: tests/tools/debian_packages.sh chromium")
-    return found
-
-
 def browse(chromium, folder, *arguments):
     """Run the browser with a profile of its own; returns its output and its console messages."""
     profile = folder / "profile"

@@ -22,30 +22,42 @@ _ONE_THREAD = "distributed.nanny.pre-spawn-environ"
 _SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 """Else the server, a ``python -c``, would import what lies in the folder it is started in."""
 _SERVER: Any = forkserver._forkserver
+_OPEN: list[object] = []
+"""Clusters that stand on a server of ours: the last one ends it."""
 
 
 @contextmanager
 def workers_forked_after_imports() -> Iterator[None]:
     """Let Dask's nannies start workers so, and end the server with the cluster.
 
-    One that the program has already, its own or that of another session, is used as it is and left.
-    Workers have the environment of the moment in which they are opened, not the server's.
+    Sessions of one program share a server, which ends with the last of them; one that the program
+    has for itself is used as it is and left. Workers have the environment of the moment in which
+    they are opened, not the server's.
     """
     with dask.config.set(_METHOD | {"distributed.nanny.environ": _environment()}):
-        if _SERVER._forkserver_pid is not None:
+        if _SERVER._forkserver_pid is not None and not _OPEN:
             yield
             return
-        get_mp_context()  # sets imports of its own the first time
-        before = _SERVER._preload_modules
-        _SERVER.set_forkserver_preload(list(IMPORTS))
-        threads = {key: str(value) for key, value in dask.config.get(_ONE_THREAD).items()}
-        with _set({**threads, **_given(threads), **_SAFE_PATH}):
-            forkserver.ensure_running()
+        if not _OPEN:
+            _start_server()
+        this = object()
+        _OPEN.append(this)
         try:
             yield
         finally:
-            _end_server()
-            _SERVER.set_forkserver_preload(before)
+            _OPEN.remove(this)
+            if not _OPEN:
+                _end_server()
+
+
+def _start_server() -> None:
+    get_mp_context()  # sets imports of its own the first time
+    before = _SERVER._preload_modules
+    _SERVER.set_forkserver_preload(list(IMPORTS))
+    threads = {key: str(value) for key, value in dask.config.get(_ONE_THREAD).items()}
+    with _set({**threads, **_given(threads), **_SAFE_PATH}):
+        forkserver.ensure_running()
+    _SERVER.set_forkserver_preload(before)
 
 
 def _environment() -> dict[str, str]:

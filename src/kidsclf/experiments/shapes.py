@@ -52,9 +52,7 @@ def answer_with_shapes(
         (inputs[rows.train], inputs[rows.validation]),
         (sample.codes[rows.train], sample.codes[rows.validation]),
         len(sample.classes),
-        trees=settings.trees.trees,
-        depth=settings.trees.depth,
-        learning_rate=settings.trees.learning_rate,
+        settings.trees,
         threads=settings.threads,
         seed=seed,
     )

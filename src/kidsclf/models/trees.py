@@ -12,6 +12,7 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
+from kidsclf.config import TreeSettings
 from kidsclf.errors import StoreError
 from kidsclf.models.description import InputDescription
 from kidsclf.models.network import Network, Photometry, Probabilities, Stamps
@@ -66,10 +67,8 @@ def grow_trees(
     photometry: tuple[Photometry, Photometry],
     codes: tuple[NDArray[np.int64], NDArray[np.int64]],
     classes: int,
+    settings: TreeSettings,
     *,
-    trees: int,
-    depth: int,
-    learning_rate: float,
     threads: int,
     seed: int,
 ) -> tuple[xgboost.Booster, Curves]:
@@ -82,7 +81,7 @@ def grow_trees(
     codes : pair of int64 arrays (n,)
         Their classes.
     classes : int
-    trees, depth, learning_rate
+    settings : TreeSettings
         Boosting rounds (each grows one tree a class), depth of a tree, shrinkage of a round.
     threads, seed : int
         The same give the same trees, bit for bit.
@@ -96,11 +95,11 @@ def grow_trees(
         name: xgboost.DMatrix(features, label=labels, nthread=threads)
         for name, features, labels in zip(("train", "validation"), photometry, codes, strict=True)
     }
-    settings = {
+    parameters = {
         "objective": "multi:softprob",
         "num_class": classes,
-        "max_depth": depth,
-        "eta": learning_rate,
+        "max_depth": settings.depth,
+        "eta": settings.learning_rate,
         "tree_method": "hist",
         "nthread": threads,
         "seed": seed,
@@ -108,9 +107,9 @@ def grow_trees(
     }
     curves: dict[str, dict[str, list[float]]] = {}
     booster = xgboost.train(
-        settings,
+        parameters,
         samples["train"],
-        num_boost_round=trees,
+        num_boost_round=settings.trees,
         evals=[(sample, name) for name, sample in samples.items()],
         evals_result=curves,
         verbose_eval=False,

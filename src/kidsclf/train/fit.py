@@ -114,9 +114,7 @@ def _fit_trees(
         (samples[0].photometry, samples[1].photometry),
         (samples[0].codes, samples[1].codes),
         len(description.classes),
-        trees=settings.trees.trees,
-        depth=settings.trees.depth,
-        learning_rate=settings.trees.learning_rate,
+        settings.trees,
         threads=settings.threads,
         seed=seed,
     )
