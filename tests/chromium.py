@@ -144,12 +144,17 @@ def open_page(chromium: str, folder: Path) -> Iterator[Page]:
         for domain in ("Page", "Network", "Runtime", "Log"):
             page.call(f"{domain}.enable")
         yield page
-        line.close()
-        loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(_left(line))
     finally:
         browser.terminate()
         browser.wait(30)
         loop.close()
+
+
+async def _left(line: WebSocketClientConnection) -> None:
+    """Hang up; within the loop, or tornado makes this thread another one that nobody closes."""
+    line.close()
+    await asyncio.sleep(0)
 
 
 async def _connected(ready: Path) -> WebSocketClientConnection:

@@ -3,11 +3,11 @@
 import time
 
 import pytest
-from browser import opened as page_of
 from distributed import Client, Event
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chromium import open_page
 from kidsclf.cluster.open import open_cluster, sky_link
 from kidsclf.cluster.sky_map import COLOURS
 from kidsclf.cluster.sky_states import MOST_CELLS, TOPIC, SkyStates, cells_of
@@ -96,7 +96,7 @@ STATES_IN_PAGE = """
 
 
 @pytest.mark.browser
-def test_the_page_follows_the_stage_in_a_browser(tmp_path):
+def test_the_page_follows_the_stage_in_a_browser(chromium, tmp_path):
     import json
 
     import matplotlib.image
@@ -107,8 +107,10 @@ def test_the_page_follows_the_stage_in_a_browser(tmp_path):
         open_cluster(
             settings, scratch=tmp_path / "s", logs=tmp_path / "l", environment={}
         ) as client,
-        page_of(sky_link(client.dashboard_link), tmp_path) as page,
+        open_page(chromium, tmp_path) as page,
     ):
+        page.window(900, 700)
+        page.go(sky_link(client.dashboard_link))
         client.wait_for_workers(2)
         client.log_event(TOPIC, {"stage": "infer:mlp", **cells_of(labels[10:], labels[:10])})
         futures = client.map(
@@ -124,7 +126,7 @@ def test_the_page_follows_the_stage_in_a_browser(tmp_path):
         wanted = {"pending": 27, "running": 2, "done": 30, "quarantined": 1}
         assert page.evaluate(STATES_IN_PAGE % json.dumps(wanted)) == wanted
         time.sleep(0.5)  # the drawing follows the data
-        page.screenshot(tmp_path / "sky.png")
+        page.picture(tmp_path / "sky.png")
         image = matplotlib.image.imread(tmp_path / "sky.png")[..., :3]
         for colour in COLOURS.values():
             rgb = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]

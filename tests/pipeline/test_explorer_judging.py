@@ -1,7 +1,5 @@
 """The page judges the source that it shows, one verdict at a time: in a real browser."""
 
-import shutil
-
 import pyarrow.parquet as pq
 import pytest
 from explorer_client import running_explorer
@@ -32,10 +30,7 @@ DISABLED = "[...document.querySelectorAll('#judge button')].every(each => each.d
 
 
 @pytest.fixture
-def page(warm, tmp_path):
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("Debian's chromium is not installed: tests/tools/debian_packages.sh chromium")
+def page(chromium, warm, tmp_path):
     drawn_run(tmp_path / "work")
     with (
         running_explorer(warm, tmp_path / "work", tmp_path / "log") as server,
