@@ -237,3 +237,15 @@ def test_the_coverage_is_where_sources_are(rows, tmp_path):
     assert moc.contains_lonlat(ra * units.deg, dec * units.deg).all()
     pixels = np.unique(rows["_healpix_29"].to_numpy()[near] >> (2 * (29 - order)))
     assert moc.to_order(order).flatten().tolist() == pixels.tolist()
+
+
+def test_a_file_that_cannot_be_written_is_told(rows, tmp_path, monkeypatch):
+    """Bytes are written in another thread: what happens there must not be lost."""
+
+    def full(_self, _data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(OnesComplement, "add", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(rows, "fits", tmp_path / "t.fits", cuts=(0, 700))
+    assert list(tmp_path.iterdir()) == []

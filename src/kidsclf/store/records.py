@@ -6,6 +6,7 @@ without a sign are widened to the next type with one.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kidsclf.errors import StoreError
+from kidsclf.store.fixed_width import lay_texts
 
 _FORMS = {
     "double": "D",
@@ -147,10 +149,16 @@ def records_of(part: pa.Table, columns: Sequence[RecordColumn]) -> NDArray[Any]:
     StoreError
         When a value does not fit its column.
     """
-    records = np.empty(part.num_rows, record_type(columns))
-    for column in columns:
+    kind = record_type(columns)
+    records = np.empty(part.num_rows, kind)
+    rows = records.view(np.uint8).reshape(part.num_rows, kind.itemsize)
+    starts = accumulate((column.stored.itemsize for column in columns), initial=0)
+    for column, start in zip(columns, starts, strict=False):
         try:
-            records[column.fits_name] = _values(part[column.name], column)
+            if column.is_text:
+                lay_texts(part[column.name], rows, start, column.stored.itemsize)
+            else:
+                records[column.fits_name] = _values(part[column.name], column)
         except (pa.ArrowException, ValueError) as error:
             raise StoreError(
                 f"the column {column.name} was to be written in the format {column.form}, but a "
@@ -160,8 +168,6 @@ def records_of(part: pa.Table, columns: Sequence[RecordColumn]) -> NDArray[Any]:
 
 
 def _values(values: pa.ChunkedArray, column: RecordColumn) -> NDArray[Any]:
-    if column.is_text:
-        return _texts(values, column.stored.itemsize)
     if column.form == "L":
         truth = pc.fill_null(pc.if_else(values, ord("T"), ord("F")), 0)
         return np.asarray(truth.to_numpy())
@@ -170,21 +176,3 @@ def _values(values: pa.ChunkedArray, column: RecordColumn) -> NDArray[Any]:
     if column.null is not None:
         values = pc.fill_null(values, column.null)
     return np.asarray(values.to_numpy(zero_copy_only=False))
-
-
-def _texts(values: pa.ChunkedArray, width: int) -> NDArray[np.bytes_]:
-    """Lay texts out in fixed width, all at once: a loop over them would take most of the time."""
-    if not pc.all(pc.string_is_ascii(values), min_count=0).as_py():
-        values = pc.replace_substring_regex(values, r"[^\x00-\x7f]", "?")
-    texts = pc.fill_null(values.cast(pa.large_string()), "").combine_chunks()
-    letters = np.zeros((len(texts), width), np.uint8)
-    if len(texts):
-        _, offsets_buffer, data = texts.buffers()
-        offsets = np.frombuffer(offsets_buffer, np.int64)[texts.offset :][: len(texts) + 1]
-        lengths = np.diff(offsets)
-        if lengths.max() > width:
-            raise ValueError(f"a text of {lengths.max()} characters")
-        if data is not None:
-            given = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
-            letters[np.arange(width) < lengths[:, None]] = given
-    return letters.view(f"S{width}")[:, 0]
