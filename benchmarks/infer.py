@@ -13,17 +13,24 @@ all threads of the workers, which other programs on the machine disturb less.
 Operations are two for each multiplication of the network as it was trained; what was made ready
 needs a fifth fewer. Beside them stands what a plain matrix product in the same precision reaches in
 the same process: the most that the device can be expected to do.
+
+``KERAS_BACKEND=jax python -m benchmarks infer`` measures that backend of Keras instead of
+TensorFlow. Where there is an NVIDIA card, one worker has it: then ``mnn_fast`` is measured too, the
+bare network and the store in float32 beside bfloat16, and how much of the stage's time the card
+worked. Its goal is 0.9 of the bare network.
 """
 
 import collections
 import functools
+import importlib
 import itertools
 import logging
+import os
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,14 +40,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from distributed import Client, LocalCluster
 
+from benchmarks.card import cards, watched
 from benchmarks.engine import Silent
 from benchmarks.record import Measurement, Ratio, Record, machine, rates, ratio
 from kidsclf.config import Config, TreeSettings
 from kidsclf.features.colours import photometry_features
 from kidsclf.features.images import stack_stamps
-from kidsclf.models.backend import choose_precision, prepare_backend
+from kidsclf.models.backend import Precision, choose_precision, prepare_backend
 from kidsclf.models.description import InputDescription
-from kidsclf.models.files import load_network, save_network
+from kidsclf.models.files import installed_versions, load_network, save_network
+from kidsclf.models.speed import PACKAGES
 from kidsclf.models.table import network_entry
 from kidsclf.pipeline.fitting import BRIGHTEST, NOVELTY, VALIDATION
 from kidsclf.pipeline.infer import ready, score_partition
@@ -64,7 +73,10 @@ from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.tables import write_table
 from kidsclf.train.novelty import learn_novelty
 
+BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
+"""Of Keras, which itself reads this variable."""
 NETWORKS = ("mnn", "mlp", "xgboost")
+ON_A_CARD = ("mnn", "mnn_fast", "mlp")
 SIZES = {
     "tiny": (300, 300, 100),
     "small": (5_000, 100_000, 2_000),
@@ -82,8 +94,8 @@ TAUGHT = 2_000
 """Rows that trees are grown on, and that the odds are scaled by."""
 LOG_ODDS = 4.0
 """Standard deviation of the logarithm of a class's odds."""
-OF_THE_BARE, OF_KERAS = 0.95, 1.5
-SIDE, PRODUCTS = 1024, 16
+OF_THE_BARE, OF_THE_BARE_ON_A_CARD, OF_KERAS = 0.95, 0.9, 1.5
+SIDE, SIDE_ON_A_CARD, PRODUCTS = 1024, 8192, 16
 """Of the matrices that are multiplied for the most that the device can do."""
 CLOCKS = {"sources": "wall", "of one core": "cpu"}
 """Which clock a quantity is of."""
@@ -100,28 +112,47 @@ class Taken:
 
 def measure(size: str, repeats: int) -> Record:
     rows, more_rows, few = SIZES[size]
-    facts: dict[str, Any] = {"load": machine()["load_1min"]}
+    names = ON_A_CARD if cards() else NETWORKS
+    facts: dict[str, Any] = {"load": machine()["load_1min"], "backend": BACKEND}
     measured: dict[tuple[str, str], Measurement] = {}
     with (
         tempfile.TemporaryDirectory(prefix="kidsclf-infer-") as folder,
         workers(1) as one,
-        workers(2) as two,
+        nullcontext() if cards() else workers(2) as two,
     ):
-        for name in NETWORKS:
+        for name in names:
             root = Path(folder) / name
             count = rows if network_entry(name).images else more_rows
             made = one.submit(make_work, root, name, count, pure=False).result()
-            memory = _largest_worker(two, root, name)
+            memory = _largest_worker(one if two is None else two, root, name)
             found = _speeds(
                 name, _in_turn(_subjects(one, two, root, name, few), repeats), made, few
             )
             if network_entry(name).images:  # the first, so nothing else has grown the processes
-                of = f"{name}: stage, 2 workers"
+                of = f"{name}: stage, {1 if two is None else 2} workers"
                 found[of, "memory"] = Measurement(of, "memory", "MiB", (memory,) * repeats)
             measured |= {(each.subject, each.quantity): each for each in found.values()}
+            if cards():
+                measured |= _of_the_card(one, root, name, repeats)
             facts[name] = made
-    facts |= machine(("keras", "tensorflow-cpu", "xgboost-cpu"))["versions"]
-    return Record("infer", size, tuple(measured.values()), tuple(_ratios(measured)), facts)
+    facts |= installed_versions((*PACKAGES, "xgboost-cpu"))
+    ratios = tuple(_ratios(names, measured))
+    return Record("infer", size, tuple(measured.values()), ratios, facts)
+
+
+def _of_the_card(
+    one: Client, root: Path, name: str, repeats: int
+) -> dict[tuple[str, str], Measurement]:
+    """Watch the card while the stage runs: what share of the time it works, and its memory."""
+    seen = []
+    for number in range(repeats):
+        with watched() as watch:
+            stage(one, root, name, -2 - number)
+        seen.append(watch)
+    of = f"{name}: card during the stage"
+    busy = Measurement(of, "busy", "of the time", tuple(each.mean_busy for each in seen))
+    memory = Measurement(of, "memory", "MiB", tuple(each.peak_mib for each in seen))
+    return {(of, each.quantity): each for each in (busy, memory)}
 
 
 @contextmanager
@@ -148,7 +179,7 @@ def _in_turn(
 
 
 def _subjects(
-    one: Client, two: Client, root: Path, name: str, few: int
+    one: Client, two: Client | None, root: Path, name: str, few: int
 ) -> dict[str, Callable[[], Taken]]:
     """Name what is timed."""
     numbers = itertools.count()
@@ -156,7 +187,7 @@ def _subjects(
     def within(work: Callable[..., Taken], *arguments: object) -> Callable[[], Taken]:
         return lambda: one.submit(work, root, name, *arguments, pure=False).result()
 
-    def bare_twice() -> Taken:
+    def bare_twice(two: Client) -> Taken:
         addresses = list(two.scheduler_info(n_workers=-1)["workers"])
         asked = [two.submit(bare, root, name, workers=[at], pure=False) for at in addresses]
         taken = [each.result() for each in asked]
@@ -166,11 +197,15 @@ def _subjects(
         "bare": within(bare),
         "from the store": within(from_store),
         "stage, 1 worker": lambda: stage(one, root, name, next(numbers)),
-        "bare, in 2 processes": bare_twice,
-        "stage, 2 workers": lambda: stage(two, root, name, next(numbers)),
         "reading": within(reading),
         "writing": within(writing),
     }
+    if two is not None:
+        subjects["bare, in 2 processes"] = lambda: bare_twice(two)
+        subjects["stage, 2 workers"] = lambda: stage(two, root, name, next(numbers))
+    else:
+        subjects["bare, float32"] = within(bare, "float32")
+        subjects["from the store, float32"] = within(from_store, "float32")
     if not network_entry(name).images:
         subjects["pyarrow"] = within(pyarrow_alone)
     else:
@@ -199,29 +234,34 @@ def _speeds(
         shares = tuple(one.cpu / whole.cpu for one, whole in pairs)
         found[part, "share"] = Measurement(f"{name}: {part}", "share of one core", "of c", shares)
     if network_entry(name).images:  # what photometry costs is looked up in tables
-        speed = found["bare", "of one core"]
+        speed = found["bare", "sources" if cards() else "of one core"]
         giga = tuple(2e-9 * made["multiply_adds"] * each for each in speed.values)
         found["bare", "operations"] = Measurement(f"{name}: bare", "operations", "GFLOP/s", giga)
         of = f"{name}: matrix product"
-        giga = tuple(2e-9 * PRODUCTS * SIDE**3 / each.cpu for each in taken["matrix product"])
+        took = [each.wall if cards() else each.cpu for each in taken["matrix product"]]
+        giga = tuple(2e-9 * PRODUCTS * _side() ** 3 / each for each in took)
         found["matrix product", "operations"] = Measurement(of, "operations", "GFLOP/s", giga)
     return found
 
 
-def _ratios(measured: Mapping[tuple[str, str], Measurement]) -> Iterator[Ratio]:
-    for name, quantity in itertools.product(NETWORKS, CLOCKS):
+def _ratios(
+    names: Sequence[str], measured: Mapping[tuple[str, str], Measurement]
+) -> Iterator[Ratio]:
+    least = OF_THE_BARE_ON_A_CARD if cards() else OF_THE_BARE
+    for name, quantity in itertools.product(names, CLOCKS):
         for subject, peer, goal in (
-            ("from the store", "bare", OF_THE_BARE),
-            ("stage, 1 worker", "bare", OF_THE_BARE),
+            ("from the store", "bare", least),
+            ("from the store, float32", "bare, float32", least),
+            ("stage, 1 worker", "bare", least),
             ("stage, 2 workers", "bare, in 2 processes", OF_THE_BARE),
             ("bare", "Keras", OF_KERAS),
             ("stage, 1 worker", "Keras", OF_KERAS),
             ("from the store", "pyarrow", None),
         ):
             above, below = ((f"{name}: {each}", quantity) for each in (subject, peer))
-            if below in measured:
+            if {above, below} <= measured.keys():
                 yield ratio(measured[above], measured[below], goal)
-    for name in NETWORKS:
+    for name in names:
         above, below = ((f"{name}: {each}", "operations") for each in ("bare", "matrix product"))
         if below in measured:
             yield ratio(measured[above], measured[below])
@@ -235,29 +275,42 @@ def keras_alone(root: Path, name: str, few: int) -> Taken:
     return _taken(lambda: model.predict(given, batch_size=_batch(name), verbose=0))
 
 
-def bare(root: Path, name: str) -> Taken:
+def bare(root: Path, name: str, precision: Precision | None = None) -> Taken:
     """(b) Let the network that was made ready answer for all sources."""
-    network, inputs = _ready(root, name), _in_memory(root, name)
+    network, inputs = _ready(root, name, precision), _in_memory(root, name)
     return _taken(lambda: network.predict(*inputs, _batch(name)))
 
 
 def matrix_product(root: Path, name: str) -> Taken:
     """Multiply square matrices in the precision of the network, and do nothing else."""
     _ready(root, name)  # brings the backend
-    import tensorflow
+    import keras
 
     settings = _config(name).infer
     precision = choose_precision(settings.precision, settings.keras_backend)
-    square = tensorflow.cast(tensorflow.random.stateless_normal((SIDE, SIDE), (1, 1)), precision)
-    tensorflow.linalg.matmul(square, square).numpy()
-    return _taken(
-        lambda: [tensorflow.linalg.matmul(square, square).numpy() for _ in range(PRODUCTS)]
-    )
+    values = np.random.default_rng(1).normal(0, _side() ** -0.5, (_side(), _side()))
+    square = keras.ops.cast(keras.ops.convert_to_tensor(values.astype(np.float32)), precision)
+
+    def multiply(times: int) -> None:
+        product = square
+        for _ in range(times):
+            product = keras.ops.matmul(product, square)
+        keras.ops.convert_to_numpy(product[0])  # waits for it
+
+    multiply(1)
+    return _taken(lambda: multiply(PRODUCTS))
 
 
-def from_store(root: Path, name: str) -> Taken:
+def _side() -> int:
+    return SIDE_ON_A_CARD if cards() else SIDE
+
+
+def from_store(root: Path, name: str, precision: Precision | None = None) -> Taken:
     """(c) Score all partitions in this process."""
-    return _taken(lambda: [score_partition(*arguments(root, name, at)) for at in PARTITIONS])
+    asked = [arguments(root, name, at, precision) for at in PARTITIONS]
+    if cards():  # a worker keeps one network: that of the other precision is made ready first
+        score_partition(*asked[0])
+    return _taken(lambda: [score_partition(*each) for each in asked])
 
 
 def stage(client: Client, root: Path, name: str, number: int) -> Taken:
@@ -318,16 +371,19 @@ def _taken(work: Callable[[], object]) -> Taken:
     return Taken(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def arguments(root: Path, name: str, partition: Partition) -> tuple[Any, ...]:
-    return WorkDirectory(root), partition, name, "benchmark", _config(name), "r"
+def arguments(
+    root: Path, name: str, partition: Partition, precision: Precision | None = None
+) -> tuple[Any, ...]:
+    return WorkDirectory(root), partition, name, "benchmark", _config(name, precision), "r"
 
 
 @functools.cache
-def _config(name: str) -> Config:
+def _config(name: str, precision: Precision | None = None) -> Config:
     stamps = {"stamps": "none", "names": "none", "zero_point": 0.0, "pixel_scale_arcsec": 0.2}
     images = {"ready_made": {"r": stamps}} if network_entry(name).images else {}
-    settings = {"survey": {"preset": "kids_dr5"}, "cutouts": images, "train": {"networks": [name]}}
-    return Config.model_validate(settings)
+    infer = {"backend": BACKEND, "precision": precision or "auto"}
+    settings = {"survey": {"preset": "kids_dr5"}, "cutouts": images, "infer": infer}
+    return Config.model_validate({**settings, "train": {"networks": [name]}})
 
 
 def _batch(name: str) -> int:
@@ -337,13 +393,13 @@ def _batch(name: str) -> int:
 @functools.lru_cache(maxsize=1)
 def _trained(root: Path, name: str) -> Any:
     if network_entry(name).family == "keras":
-        prepare_backend("tensorflow", 1)
+        prepare_backend(BACKEND, 1)
     return load_network(WorkDirectory(root).model(name))
 
 
-@functools.lru_cache(maxsize=1)
-def _ready(root: Path, name: str) -> Any:
-    return ready(_trained(root, name), _config(name).infer)
+@functools.lru_cache(maxsize=2)
+def _ready(root: Path, name: str, precision: Precision | None = None) -> Any:
+    return ready(_trained(root, name), _config(name, precision).infer)
 
 
 @functools.lru_cache(maxsize=1)
@@ -447,11 +503,11 @@ def _make_network(root: Path, name: str, description: InputDescription) -> Any:
             seed=1,
         )
         return TreeNetwork(network_entry(name), description, booster)
-    prepare_backend("tensorflow", 1)
-    from kidsclf.models.feng import build_mlp, build_mnn
+    prepare_backend(BACKEND, 1)
     from kidsclf.models.neural import NeuralNetwork
 
-    model = (build_mlp if stamps is None else build_mnn)(description, 0.001)
+    module, _, builder = network_entry(name).builder.partition(":")
+    model = getattr(importlib.import_module(module), builder)(description, 0.001)
     centre, width = np.nanmedian(photometry, axis=0), np.nanstd(photometry, axis=0)
     model.get_layer("standardise").set_weights([centre, width])
     if stamps is not None:

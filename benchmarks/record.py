@@ -15,9 +15,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from benchmarks.card import cards
+from kidsclf import __version__
+from kidsclf.models.files import installed_versions
 
 SIZES = ("tiny", "small", "full")
 
@@ -119,7 +122,8 @@ def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
         "memory_gib": round(pages / 1024**3, 1),
         "load_1min": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in ("kidsclf", "numpy", *packages)},
+        **({"cards": cards()} if cards() else {}),
+        "versions": {"kidsclf": __version__, **installed_versions(("numpy", *packages))},
     }
 
 

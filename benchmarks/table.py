@@ -3,8 +3,9 @@
 ``python -m benchmarks table`` writes it anew; a test holds it against the files.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.record import Measurement, Ratio, Record, read_machine, read_records
 
@@ -44,12 +45,17 @@ def _sections(path: Path) -> Iterator[str]:
         yield f"## {record.benchmark}\n"
         yield (
             f"`python -m benchmarks {record.benchmark} --size {record.size}`, on {machine['cpu']}, "
-            f"{machine['cores']} cores, {machine['memory_gib']} GiB, load "
+            f"{machine['cores']} cores, {machine['memory_gib']} GiB, {_cards(machine)}load "
             f"{machine['load_1min']} at the end: "
             f"[`{path.name}`](../benchmarks/results/{path.name}).\n"
         )
         yield from _ratios(record)
         yield from _measurements(record)
+
+
+def _cards(machine: Mapping[str, Any]) -> str:
+    """Name the cards with driver and memory, MiB, where there are some."""
+    return "".join(f"{card} MiB, " for card in machine.get("cards", ()))
 
 
 def _ratios(record: Record) -> Iterator[str]:

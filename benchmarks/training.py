@@ -10,6 +10,7 @@ how it grows.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,10 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.record import Measurement, Record, machine, ratio
+from benchmarks.record import Measurement, Record, ratio
 from kidsclf.config import TrainSettings
 from kidsclf.models.backend import prepare_backend
 from kidsclf.models.description import InputDescription
+from kidsclf.models.files import installed_versions
+from kidsclf.models.speed import PACKAGES
 from kidsclf.models.table import network_entry
 from kidsclf.pipeline.packed_sample import PackedSample
 from kidsclf.pipeline.stamp_file import StampFile, stamp_file
@@ -40,6 +43,8 @@ SIZE_PX, BLOCK, VALIDATION = 41, 1_000, 0.1
 CLASSES = ("STAR", "QSO", "GALAXY")
 DATA = InputDescription(tuple("ugriZYJHK"), ("r",), SIZE_PX, CLASSES)
 THREADS = 1
+BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
+"""Of Keras, which itself reads this variable."""
 COUNTED = {"sources": ("sources/s", 0), "of one core": ("sources/s", 1)}
 """Which of the two clocks a quantity is of."""
 MOST_GROWTH = 1.1
@@ -74,7 +79,7 @@ def measure(size: str, repeats: int) -> Record:
         "stamps of many, MiB": round(many * 4 * SIZE_PX**2 / 2**20, 1),
         "batch": TrainSettings().neural.batch_size,
         "threads": THREADS,
-        **machine(("keras", "tensorflow-cpu"))["versions"],
+        **installed_versions(PACKAGES),
     }
     return Record("training", size, tuple(measurements), tuple(ratios), facts)
 
@@ -108,7 +113,7 @@ class _Clock:
 
 def train(name: str, few: int, many: int, repeats: int) -> None:
     """Train in this process and print what it took."""
-    prepare_backend("tensorflow", THREADS)
+    prepare_backend(BACKEND, THREADS)
     from kidsclf.train.fit import fit_network
 
     entry = network_entry(name)

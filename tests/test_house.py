@@ -23,6 +23,7 @@ SHELL_SCRIPTS = sorted(
         CHECKOUT / ".ci" / "run",
         *(CHECKOUT / "tests" / "tools").glob("*.sh"),
         *(CHECKOUT / "deploy").rglob("*.sbatch"),
+        CHECKOUT / "benchmarks" / "on_gpu.sh",
     )
 )
 MODULES = sorted(
@@ -132,3 +133,15 @@ def test_examples_in_docstrings_hold(name: str) -> None:
         optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS,
     )
     assert result.failed == 0
+
+
+def test_what_a_gpu_machine_lacks_is_what_kidsclf_needs_less_what_it_has():
+    from tools.carry_wheels import WITHOUT, names_listed, needed_packages
+
+    there = set(names_listed("NumPy==2.5.2\nKeras\n"))
+    assert there == {"numpy", "keras"}
+    needed = needed_packages(there, "3.12")
+    assert {"healpy", "zarr", "distributed", "pydantic-core"} <= set(needed)
+    assert not set(needed) & {"kidsclf", "pytest", *there, *WITHOUT}
+    pins = _pins()
+    assert all(pins.get(name, version) == version for name, version in needed.items())

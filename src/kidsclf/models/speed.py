@@ -34,7 +34,8 @@ CLEARLY_FASTER = 1.1
 _LONGEST_SECONDS = 120.0
 """A backend that has not said by then how fast it is, is too slow."""
 _ENOUGH_SECONDS, _MOST_BATCHES = 1.0, 20
-_PACKAGES = ("keras", "tensorflow-cpu", "tensorflow", "jax", "jaxlib", "torch")
+PACKAGES = ("keras", "tensorflow-cpu", "tensorflow", "jax", "jaxlib", "torch")
+"""Those that computing with Keras depends on."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,9 @@ def compare_backends(question: Question) -> Speeds:
     """Measure every backend that is installed, one after the other, each in a fresh process."""
     installed = installed_backends()
     if len(installed) == 1:
-        return Speeds(installed[0], {}, installed_versions(_PACKAGES))
+        return Speeds(installed[0], {}, installed_versions(PACKAGES))
     found = {backend: _asked_apart(backend, question) for backend in installed}
-    return Speeds(fastest(found), found, installed_versions(_PACKAGES))
+    return Speeds(fastest(found), found, installed_versions(PACKAGES))
 
 
 def fastest(speeds: dict[Backend, float | None]) -> Backend:
