@@ -101,9 +101,10 @@ def minimise(
         Degrees of freedom. Where chi-square exceeds them, the tolerance grows in proportion, as the
         model is not better known than it fits.
     tolerance : float64 array (n,)
-        A problem ends when a step promises to lower its chi-square by less than this, or when one
-        that promises little more lowers it by nothing, or by just as much, so that the next would
-        not: 1e-3 stops within 0.03 standard deviations.
+        A problem ends when a step promises to lower its chi-square by less than this: 1e-3 is 0.03
+        standard deviations. Such a step is taken without looking where it leads. It also ends when
+        a step that promises little more lowers chi-square by nothing, or by just as much, so that
+        the next would not.
     iterations : int
         Most evaluations of a problem after the first.
 
@@ -117,17 +118,21 @@ def minimise(
     state = _State(row, start, *evaluate(start, row), damping)
     ended: list[tuple[_State, Any]] = []
     for iteration in range(1, iterations + 1):
-        state, gain, fall = _advance(evaluate, state, limited)
+        step, gain = _step(state, state.damping, limited)
+        arrived = (gain < _scaled(tolerance, degrees, state)) & (state.damping < 1.0)
+        ended.append(_leaving(_foreseen(state, step, gain), arrived, iteration))
+        going = xp.nonzero(~arrived)[0]
+        if going.shape[0] == 0:
+            break
+        step, gain = xp.take(step, going, axis=0), xp.take(gain, going, axis=0)
+        state, fall = _advance(evaluate, _take(state, going), step, gain)
         least = _scaled(tolerance, degrees, state)
         kept = (xp.abs(fall - gain) < KEPT * gain) & (state.damping < DAMPING)
-        known = (xp.abs(fall) < least) | kept
-        small = (gain < least) | (known & (gain < SETTLED * least))
+        small = ((xp.abs(fall) < least) | kept) & (gain < SETTLED * least)
         stop = (small & (state.damping < 1.0)) | ~(state.damping < STUCK) | ~xp.isfinite(gain)
         if iteration == iterations:
             stop = xp.ones_like(stop)
-        leaving = xp.nonzero(stop)[0]
-        count = xp.full(leaving.shape, iteration, dtype=xp.int64)
-        ended.append((_take(state, leaving), count))
+        ended.append(_leaving(state, stop, iteration))
         state = _take(state, xp.nonzero(~stop)[0])
         if state.row.shape[0] == 0:
             break
@@ -162,10 +167,23 @@ def _step(state: _State, damping: Any, limited: Any) -> tuple[Any, Any]:
     return step, xp.sum(step * (2.0 * state.gradient - bent), axis=1)
 
 
-def _advance(evaluate: Evaluate, state: _State, limited: Any) -> tuple[_State, Any, Any]:
-    """Try one step each, and keep what helps; give the falls of chi-square, promised and real."""
+def _foreseen(state: _State, step: Any, gain: Any) -> _State:
+    """Take a step without looking where it leads: by the expansion that it was found with."""
+    bent = (state.curvature @ step[:, :, None])[:, :, 0]
+    ahead = state.unknowns + step, state.chi2 - gain, state.gradient - bent
+    return _State(state.row, *ahead, state.curvature, state.damping)
+
+
+def _leaving(state: _State, chosen: Any, iteration: int) -> tuple[_State, Any]:
+    """Pick the problems that end, with the number of steps they took."""
     xp = namespace(state.chi2)
-    step, gain = _step(state, state.damping, limited)
+    rows = xp.nonzero(chosen)[0]
+    return _take(state, rows), xp.full(rows.shape, iteration, dtype=xp.int64)
+
+
+def _advance(evaluate: Evaluate, state: _State, step: Any, gain: Any) -> tuple[_State, Any]:
+    """Try one step each, and keep what helps; give the real falls of chi-square."""
+    xp = namespace(state.chi2)
     tried = state.unknowns + xp.where(xp.isfinite(step), step, 0.0)
     new = evaluate(tried, state.row)
     fall = state.chi2 - new.chi2
@@ -176,7 +194,7 @@ def _advance(evaluate: Evaluate, state: _State, limited: Any) -> tuple[_State, A
         xp.where(xp.reshape(helps, (-1,) + (1,) * (after.ndim - 1)), after, before)
         for after, before in zip((tried, *new), state[1:5], strict=True)
     ]
-    return _State(state.row, kept[0], kept[1], kept[2], kept[3], damping), gain, fall
+    return _State(state.row, kept[0], kept[1], kept[2], kept[3], damping), fall
 
 
 def _take(state: _State, rows: Any) -> _State:

@@ -11,6 +11,9 @@ START_SIGMA_PX = 2.0
 SMALLEST_VARIANCE = 0.3
 """Squared pixels: a Gaussian any narrower falls between pixels."""
 
+FARTHEST = 80.0
+"""Squared distance, in widths of the weight, beyond which it is e^-40: less would be denormal."""
+
 
 class Moments(NamedTuple):
     """The elliptical Gaussians that match n images best; arrays (n,), pixels and pixels squared.
@@ -64,7 +67,7 @@ def _closer(images: Any, x: Any, y: Any, at: Moments) -> Moments:
         - (2.0 * at.xy / determinant)[:, None, None] * dx * dy
         + (at.xx / determinant)[:, None, None] * dy**2
     )
-    weighted = images * xp.exp(-0.5 * distance)
+    weighted = images * xp.exp(-0.5 * xp.clip(distance, None, FARTHEST))
     columns, rows = xp.sum(weighted, axis=1), xp.sum(weighted, axis=2)
     total = xp.sum(rows, axis=1)
     ok = total > 0
