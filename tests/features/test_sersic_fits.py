@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kidsclf.errors import InputError
-from kidsclf.features.sersic import SersicFits, SersicFlag, fit_sersic, moffat_psf
+from kidsclf.features.sersic import SersicFits, SersicFlag, fit_sersic, moffat_psf, parts
 from kidsclf.features.sersic.record import ALL, SPOILT
 
 SIDE = 41
@@ -258,6 +258,22 @@ def test_wide_stamps_and_coarse_pixels_give_what_the_truth_is():
     assert (found.flags == 0).all()
     for name in ("sersic_index", "half_light_radius_px", "axis_ratio", "flux"):
         assert (np.abs(found.values[name] - truth[name]) < 5.0 * found.errors[name]).all(), name
+
+
+def test_parts_of_large_stamps_lead_to_the_minimum_of_all_pixels(monkeypatch):
+    """Alone or on the strict namespace, by way of core and outskirts or without them."""
+    _, _, images = draw_galaxies(3, seed=6, signal=60.0, side=81)
+    found = fit_sersic(images, unit_variance(3), PSF, with_sky=True)
+    xp = array_api_strict
+    strict = [xp.asarray(each[:1]) for each in (images, unit_variance(3), PSF)]
+    others = [(fit_sersic(*strict, with_sky=True), 1)]
+    monkeypatch.setattr(parts, "SMALLEST_PX", 82)
+    others.append((fit_sersic(images, unit_variance(3), PSF, with_sky=True), 3))
+    for other, count in others:
+        for name in (*SHAPE, "sky", "x_px"):
+            shift = np.abs(np.asarray(other.values[name]) - found.values[name][:count])
+            assert np.nanmax(shift / found.errors[name][:count]) < 0.1, name
+        assert np.asarray(other.chi2) == pytest.approx(found.chi2[:count], abs=0.01)
 
 
 def test_the_array_standard_is_enough(bright):

@@ -6,18 +6,22 @@ from typing import Any
 from kidsclf.features.arrays import namespace
 from kidsclf.features.sersic.model import Pixels
 from kidsclf.features.sersic.parameters import Bounds
+from kidsclf.features.sersic.psf import Psf
 
 COARSEST_PX = 20
 """Pixels that a coarse stamp keeps along a side: from fewer, the steps that follow are no fewer."""
+
+BLOCK_PX = 4
+"""Most pixels that become one, along a side: seeing discs are seldom as large."""
 
 
 def coarsening(size: int) -> int:
     """Choose how many pixels of a stamp become one, along a side.
 
     >>> [coarsening(size) for size in (25, 41, 101)]
-    [1, 2, 5]
+    [1, 2, 4]
     """
-    return max(1, size // COARSEST_PX)
+    return max(1, min(BLOCK_PX, size // COARSEST_PX))
 
 
 def coarsen(pixels: Pixels, factor: int) -> Pixels:
@@ -26,23 +30,35 @@ def coarsen(pixels: Pixels, factor: int) -> Pixels:
     The PSF's Gaussians are widened by the blocks; what they leave of the PSF is left out.
     """
     xp = namespace(pixels.data)
-    count, size = pixels.data.shape[0], pixels.data.shape[1] // factor
-    keep = slice(0, size * factor)
-    shape = (count, size, factor, size, factor)
-    inverse = xp.reshape(pixels.inverse_noise[:, keep, keep], shape)
-    data = xp.reshape(pixels.data[:, keep, keep], shape)
-    total = xp.sqrt(xp.sum(inverse**2, axis=(2, 4)))
-    weighted = xp.sum(data * inverse, axis=(2, 4))
+    inverse = pixels.inverse_noise
+    total = xp.sqrt(block_sums(inverse * inverse, factor))
+    weighted = block_sums(pixels.data * inverse, factor)
     scaled = xp.where(total > 0, weighted / xp.where(total > 0, total, 1.0), 0.0)
-    psf, spread = pixels.psf, (factor**2 - 1) / (12.0 * factor**2)
-    stars = psf._replace(
+    return Pixels(scaled, total / factor**2, coarse_psf(pixels.psf, factor))
+
+
+def coarse_psf(psf: Psf, factor: int) -> Psf:
+    """Widen a PSF's Gaussians by blocks of pixels, and express them in blocks."""
+    spread = (factor**2 - 1) / (12.0 * factor**2)
+    return psf._replace(
         xx=psf.xx / factor**2 + spread,
         xy=psf.xy / factor**2,
         yy=psf.yy / factor**2 + spread,
         x_offset=psf.x_offset / factor,
         y_offset=psf.y_offset / factor,
     )
-    return Pixels(scaled, total / factor**2, stars, None)
+
+
+def block_sums(images: Any, factor: int) -> Any:
+    """Add up blocks of ``factor`` x ``factor`` pixels; the last ones are left out."""
+    xp, size = namespace(images), images.shape[1] // factor
+    stop = size * factor
+    rows = xp.reshape(images[:, :stop, :], (images.shape[0], size, factor, images.shape[2]))
+    # whole rows first, which is quick, then few columns
+    rows = xp.sum(rows, axis=2)
+    return sum(
+        (rows[:, :, k:stop:factor] for k in range(1, factor)), start=rows[:, :, 0:stop:factor]
+    )
 
 
 def coarse_parameters(parameters: Any, factor: float) -> Any:

@@ -12,7 +12,7 @@ from kidsclf.features.sersic.coarse import (
 )
 from kidsclf.features.sersic.judgement import judged
 from kidsclf.features.sersic.levenberg import Equations, Solution, minimise
-from kidsclf.features.sersic.model import Pixels, normal_equations, prepare_pixels
+from kidsclf.features.sersic.model import Pixels, with_residual
 from kidsclf.features.sersic.moments import Moments, adaptive_moments
 from kidsclf.features.sersic.parameters import (
     BOUNDED,
@@ -22,6 +22,7 @@ from kidsclf.features.sersic.parameters import (
     to_parameters,
     to_unknowns,
 )
+from kidsclf.features.sersic.parts import Part, is_split, split
 from kidsclf.features.sersic.psf import describe_psf
 from kidsclf.features.sersic.record import SersicFits
 
@@ -30,6 +31,9 @@ TOLERANCE = 1e-3
 
 ROUGH_TOLERANCE = 0.1
 """The same on coarse pixels, whose minimum lies elsewhere by about as much."""
+
+NEAR_TOLERANCE = 1e-2
+"""The same on large stamps in parts, whose minimum is within a tenth of a deviation."""
 
 RELATIVE_TOLERANCE = 1e-8
 """The same as a share of the squared signal-to-noise, which rules above 300: there the derivatives,
@@ -116,7 +120,7 @@ def _fit_chunk(stamps: Any, variance: Any, psf: Any, mask: Any, with_sky: bool) 
     data = xp.where(used, stamps, 0.0) / unit[:, None, None]
     data = xp.astype(data, xp.float32)
     stars = describe_psf(psf)
-    pixels = prepare_pixels(data, inverse, stars)
+    pixels = Pixels(data * inverse, inverse, stars)
     solution, bounds = _solve(pixels, 8 if with_sky else 7)
     usable = xp.broadcast_to(stars.usable, unit.shape)
     return judged(solution, bounds, unit, used, usable)
@@ -125,26 +129,31 @@ def _fit_chunk(stamps: Any, variance: Any, psf: Any, mask: Any, with_sky: bool) 
 def _inverse_noise(variance: Any, used: Any) -> tuple[Any, Any]:
     """Give one over each pixel's noise, in units of the stamp's mean noise, and that unit (n,)."""
     xp = namespace(variance)
-    variance = xp.astype(variance, xp.float64)
-    noise = xp.sqrt(xp.where(used, variance, 0.0))
+    known = xp.isfinite(variance) & (variance > 0)
+    noise = xp.sqrt(xp.where(known, xp.astype(variance, xp.float64), 1.0))
+    if variance.shape[1] == 1:
+        return xp.astype(used, xp.float32), noise[:, 0, 0]
     count = xp.sum(xp.astype(used, xp.float64), axis=(1, 2))
-    unit = xp.sum(noise, axis=(1, 2)) / xp.where(count > 0, count, 1.0)
-    unit = xp.where(unit > 0, unit, 1.0)
-    inverse = xp.where(used, unit[:, None, None] / xp.where(used, noise, 1.0), 0.0)
+    unit = xp.sum(xp.where(used, noise, 0.0), axis=(1, 2))
+    unit = xp.where(count > 0, unit / xp.where(count > 0, count, 1.0), 1.0)
+    inverse = xp.where(used, unit[:, None, None] / noise, 0.0)
     return xp.astype(inverse, xp.float32), unit
 
 
 def _solve(pixels: Pixels, unknowns: int) -> tuple[Solution, Bounds]:
-    """Find the way on coarse pixels, then the minimum on all of them."""
+    """Find the way on coarse pixels, large stamps' on parts too, then the minimum on all pixels."""
     factor = coarsening(pixels.data.shape[1])
     coarse = coarsen(pixels, factor)
     at, sky = _moments(coarse, with_sky=unknowns == 8)
     start, limits = start_values(at, sky, coarse.psf, coarse.data.shape[1], unknowns)
     bounds = coarse_bounds(limits, 1.0 / factor)
     if factor > 1:
-        rough = _minimise(start, limits, coarse, ROUGH_TOLERANCE)
+        rough = _minimise(start, limits, coarse, (Part(coarse, 0, 1),), ROUGH_TOLERANCE)
         start = coarse_parameters(to_parameters(rough.unknowns, limits)[0], 1.0 / factor)
-    return _minimise(start, bounds, pixels, TOLERANCE), bounds
+    if is_split(pixels):
+        near = _minimise(start, bounds, pixels, split(pixels, coarse), NEAR_TOLERANCE)
+        start = to_parameters(near.unknowns, bounds)[0]
+    return _minimise(start, bounds, pixels, (Part(with_residual(pixels), 0, 1),), TOLERANCE), bounds
 
 
 def _squared_signal(pixels: Pixels, *, with_sky: bool) -> Any:
@@ -175,17 +184,23 @@ def _moments(pixels: Pixels, *, with_sky: bool) -> tuple[Moments, Any]:
     return at, xp.astype(sky, xp.float64)
 
 
-def _minimise(start: Any, bounds: Bounds, pixels: Pixels, tolerance: float) -> Solution:
+def _minimise(
+    start: Any, bounds: Bounds, pixels: Pixels, parts: tuple[Part, ...], tolerance: float
+) -> Solution:
+    """Find the least chi-square of the parts that stand for the pixels."""
     xp = namespace(start)
 
     def evaluate(trial: Any, rows: Any) -> Equations:
         here = Bounds(*(xp.take(each, rows, axis=0) for each in bounds))
         parameters, slope = to_parameters(trial, here)
-        return by_unknowns(normal_equations(parameters, pixels.take(rows)), slope)
+        found = [part.equations(parameters, rows) for part in parts]
+        total = Equations(*(sum(each[1:], start=each[0]) for each in zip(*found, strict=True)))
+        return by_unknowns(total, slope)
 
     limited = xp.arange(start.shape[1]) < BOUNDED
     signal = _squared_signal(pixels, with_sky=start.shape[1] == 8)
-    count = xp.sum(xp.astype(pixels.inverse_noise > 0, xp.float64), axis=(1, 2))
+    used = (xp.astype(part.pixels.inverse_noise > 0, xp.float64) for part in parts)
+    count = sum((xp.sum(each, axis=(1, 2)) for each in used), start=xp.zeros_like(signal))
     return minimise(
         evaluate,
         to_unknowns(start, bounds),

@@ -26,6 +26,12 @@ SETTLED = 100.0
 """Tolerances by which chi-square may still promise to fall where a problem is solved: its rounding,
 or derivatives that are not exact, may hide the last tenths of a deviation."""
 
+UNSEEN = 3.0
+"""Tolerances below which a step's promise is taken for granted: it is wrong by a part of itself."""
+
+FOUND = 1e3
+"""The same where no step, however short, lowers chi-square: a minimum, whatever the derivatives."""
+
 LONGEST_STEP = 2.0
 """Most that a limited unknown moves at once, in its own unit; the others move in proportion."""
 
@@ -101,8 +107,9 @@ def minimise(
         Degrees of freedom. Where chi-square exceeds them, the tolerance grows in proportion, as the
         model is not better known than it fits.
     tolerance : float64 array (n,)
-        A problem ends when a step promises to lower its chi-square by less than this: 1e-3 is 0.03
-        standard deviations. Such a step is taken without looking where it leads. It also ends when
+        A problem ends when a step promises to lower its chi-square by less than ``UNSEEN`` times
+        this, and takes that step without looking where it leads: with 1e-3, it is 0.05
+        standard deviations long, and ends within 0.03 of the minimum. A problem also ends when
         a step that promises little more lowers chi-square by nothing, or by just as much, so that
         the next would not.
     iterations : int
@@ -119,7 +126,8 @@ def minimise(
     ended: list[tuple[_State, Any]] = []
     for iteration in range(1, iterations + 1):
         step, gain = _step(state, state.damping, limited)
-        arrived = (gain < _scaled(tolerance, degrees, state)) & (state.damping < 1.0)
+        arrived = gain < UNSEEN * _scaled(tolerance, degrees, state)
+        arrived = arrived & (state.damping < 1.0)
         ended.append(_leaving(_foreseen(state, step, gain), arrived, iteration))
         going = xp.nonzero(~arrived)[0]
         if going.shape[0] == 0:
@@ -138,7 +146,8 @@ def minimise(
             break
     last, count = _in_order(ended)
     promise = _step(last, xp.clip(last.damping, None, 1.0), limited)[1]
-    converged = promise < SETTLED * _scaled(tolerance, degrees, last)
+    settled = xp.where(last.damping < STUCK, xp.full_like(promise, SETTLED), FOUND)
+    converged = promise < settled * _scaled(tolerance, degrees, last)
     return Solution(last.unknowns, Equations(*last[2:5]), count, converged)
 
 

@@ -37,7 +37,7 @@ class Pixels(NamedTuple):
     data: Any
     inverse_noise: Any
     psf: Psf
-    residual: Any
+    residual: Any = None
 
     def take(self, rows: Any) -> "Pixels":
         """Pick sources by their numbers, in the order given."""
@@ -51,10 +51,15 @@ class Pixels(NamedTuple):
 
 def prepare_pixels(stamps: Any, inverse_noise: Any, psf: Psf) -> Pixels:
     """Bring stamps to the form in which they are fitted."""
-    xp = namespace(stamps)
-    length = _smooth_length(stamps.shape[1], psf.image.shape[1])
-    residual = xp.astype(residual_transform(psf, length), xp.complex64)
-    return Pixels(stamps * inverse_noise, inverse_noise, psf, residual)
+    return with_residual(Pixels(stamps * inverse_noise, inverse_noise, psf))
+
+
+def with_residual(pixels: Pixels) -> Pixels:
+    """Add the transform of what the PSF's Gaussians leave."""
+    xp = namespace(pixels.data)
+    length = _smooth_length(pixels.data.shape[1], pixels.psf.image.shape[1])
+    residual = xp.astype(residual_transform(pixels.psf, length), xp.complex64)
+    return pixels._replace(residual=residual)
 
 
 def _smooth_length(stamp: int, psf: int) -> int:
