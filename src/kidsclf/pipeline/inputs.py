@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kidsclf.errors import StoreError
@@ -29,14 +29,14 @@ from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.stamp_reader import StampReader
 
 
-def photometry(
-    table: pa.Table, bands: Sequence[str]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Stack magnitudes and errors, two float32 arrays (n, bands); NaN where there is no column."""
-    return (
-        _stacked(table, [magnitude_column(band) for band in bands]),
-        _stacked(table, [error_column(band) for band in bands]),
-    )
+def magnitudes_of(table: pa.Table, bands: Sequence[str]) -> NDArray[np.float32]:
+    """Stack magnitudes, float32 array (n, bands); NaN where there is no column."""
+    return _stacked(table, list(map(magnitude_column, bands)))
+
+
+def errors_of(table: pa.Table, bands: Sequence[str]) -> NDArray[np.float32]:
+    """Stack errors of magnitudes, float32 array (n, bands); NaN where there is no column."""
+    return _stacked(table, list(map(error_column, bands)))
 
 
 def _stacked(table: pa.Table, columns: Sequence[str]) -> NDArray[np.float32]:
@@ -88,7 +88,7 @@ class Sources:
 
     def magnitudes_in(self, bands: Sequence[str]) -> NDArray[np.float32]:
         """AB magnitudes in some of the bands that were read, (n, bands); NaN where not measured."""
-        return _stacked(self.table, list(map(magnitude_column, bands)))
+        return magnitudes_of(self.table, bands)
 
     def magnitude(self, band: str) -> NDArray[np.float32] | None:
         """AB magnitude in any band, (n,); None where it was not read."""
@@ -145,14 +145,24 @@ def rows_of(table: pa.Table, some: pa.Table, partition: Partition) -> NDArray[np
     StoreError
         When one is not there.
     """
-    keys = [
-        pd.MultiIndex.from_arrays([each[SPATIAL_INDEX].to_numpy(), each[NAME].to_pandas()])
-        for each in (table, some)
-    ]
-    rows = keys[0].get_indexer(keys[1])
+    index, names = table[SPATIAL_INDEX].to_numpy(), table[NAME].combine_chunks()
+    wanted, wanted_names = some[SPATIAL_INDEX].to_numpy(), some[NAME].combine_chunks()
+    order = np.argsort(index, kind="stable")
+    places = np.searchsorted(index, wanted, sorter=order)
+    rows = np.full(len(wanted), -1, np.int64)
+    left = np.arange(len(wanted))
+    while len(left):  # once, but where several sources have one spatial index
+        left = left[places[left] < len(order)]
+        tried = order[places[left]]
+        here = index[tried] == wanted[left]
+        left, tried = left[here], tried[here]
+        same = pc.equal(names.take(tried), wanted_names.take(left)).to_numpy(zero_copy_only=False)
+        rows[left[same]] = tried[same]
+        left = left[~same]
+        places[left] += 1
     if (rows < 0).any():
         raise StoreError(
             f"a sample names sources of partition {partition.label} that the catalogue does not "
             f"hold; run the stage 'match' again"
         )
-    return np.asarray(rows, np.int64)
+    return rows

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kidsclf.features.images import rows_in_block
 from kidsclf.models.description import InputDescription
-from kidsclf.pipeline.inputs import columns_read, photometry, rows_of
+from kidsclf.pipeline.inputs import columns_read, magnitudes_of, rows_of
 from kidsclf.pipeline.stamp_file import StampFile, stamp_file
 from kidsclf.schema import LABEL, NAME, SPATIAL_INDEX, Inputs, LabelledInputs
 from kidsclf.sky.partition import Partition
@@ -178,7 +178,7 @@ def _labelled(
     known = np.flatnonzero(codes >= 0)
     table = HatsCatalogue(work.catalogue).read(partition, columns_read(description.bands))
     rows = rows_of(table, labels.take(known), partition)
-    magnitudes, _ = photometry(table.take(rows), description.bands)
+    magnitudes = magnitudes_of(table.take(rows), description.bands)
     return _Labelled(table[NAME], rows, codes[known].astype(np.int64), magnitudes)
 
 

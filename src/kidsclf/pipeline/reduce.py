@@ -27,7 +27,7 @@ from kidsclf.pipeline.train import training_tasks
 from kidsclf.places import files_below
 from kidsclf.reduce.context import Context as Questions
 from kidsclf.reduce.context import context_of
-from kidsclf.reduce.law import State, merge_each, with_network
+from kidsclf.reduce.law import State, merge_each, to_json, with_network
 from kidsclf.reduce.luminosity import quasar_models
 from kidsclf.reduce.published import quasar_published
 from kidsclf.reduce.questions import reductions_for
@@ -36,7 +36,7 @@ from kidsclf.reduce.trust import Trust
 from kidsclf.sky.partition import Partition
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.receipts import fingerprint
-from kidsclf.store.tables import read_json, read_table, write_json, write_table
+from kidsclf.store.tables import read_json, read_table, write_json, write_table, write_text
 
 JUDGING = (
     *("classification", "confusion", "thresholds"),
@@ -179,7 +179,7 @@ def reduce_partition(
     block = read_block(work, partition, name, asked, samples, config, bands, reference_band)
     states = {each.name: each.local(block) for each in reductions_for(asked)}
     path = work.reduced(name) / f"{partition.order}-{partition.pixel}.json"
-    write_json(path, states)
+    write_text(path, to_json(states))
     return Made(len(block), (path,))
 
 

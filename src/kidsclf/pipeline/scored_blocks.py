@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kidsclf.config import Config
@@ -13,14 +14,17 @@ from kidsclf.infer.score import summarise
 from kidsclf.pipeline.context import Context
 from kidsclf.pipeline.fitting import FOLD_SCORES, splits
 from kidsclf.pipeline.infer import (
+    CLASS,
+    ENTROPY,
     FLAGS,
     NOVELTY_COLUMN,
+    P_MAX,
     PREDICTION_SET,
     TRAINING_DISTANCE,
     read_calibration,
     read_novelty,
 )
-from kidsclf.pipeline.inputs import matrix, photometry, rows_of
+from kidsclf.pipeline.inputs import columns_read, errors_of, magnitudes_of, matrix, rows_of
 from kidsclf.reduce.block import SampleLabels, ScoredBlock
 from kidsclf.reduce.context import Context as Questions
 from kidsclf.reduce.morphology import SHAPES
@@ -30,7 +34,9 @@ from kidsclf.schema import (
     NAME,
     RA,
     SPATIAL_INDEX,
+    Scores,
     calibrated_column,
+    error_column,
     probability_column,
 )
 from kidsclf.sky.partition import Partition
@@ -50,10 +56,11 @@ def read_block(
     reference_band: str | None,
 ) -> ScoredBlock:
     """Read what one network says of a partition, and which of its sources have labels."""
-    table = HatsCatalogue(work.catalogue).read(partition)
-    scored = HatsCatalogue(work.scores(name)).read(partition)
-    magnitudes, errors = photometry(table, bands)
     reference = bands.index(reference_band) if reference_band else 0
+    columns = [*columns_read(bands), error_column(bands[reference])]
+    table = HatsCatalogue(work.catalogue).read(partition, columns)
+    scored = HatsCatalogue(work.scores(name)).read(partition, _columns_said(asked))
+    magnitudes = magnitudes_of(table, bands)
     return ScoredBlock(
         partition,
         table[NAME].to_numpy(zero_copy_only=False),
@@ -63,7 +70,7 @@ def read_block(
         magnitudes,
         bands,
         magnitudes[:, reference],
-        summarise(_stacked(scored, map(probability_column, asked.classes)), asked.classes),
+        _scores(scored, asked.classes),
         _stacked(scored, map(calibrated_column, asked.classes)),
         sets_from_names(scored[PREDICTION_SET], asked.classes),
         scored[TRAINING_DISTANCE].to_numpy(),
@@ -71,7 +78,27 @@ def read_block(
         scored[FLAGS].to_numpy(),
         {sample: _labels(work, partition, sample, table, asked, config) for sample in samples},
         _shapes(work, partition, config),
-        errors[:, reference],
+        errors_of(table, bands[reference : reference + 1])[:, 0],
+    )
+
+
+def _columns_said(asked: Questions) -> list[str]:
+    by_class = [
+        column(name) for name in asked.classes for column in (probability_column, calibrated_column)
+    ]
+    said = (CLASS, P_MAX, ENTROPY, PREDICTION_SET, TRAINING_DISTANCE, NOVELTY_COLUMN, FLAGS)
+    return [*by_class, *said]
+
+
+def _scores(table: pa.Table, classes: tuple[str, ...]) -> Scores:
+    """Read what was said; an empty class stands for none."""
+    codes = pc.fill_null(pc.index_in(table[CLASS], pa.array(classes)), -1)
+    return Scores(
+        _stacked(table, map(probability_column, classes)),
+        codes.to_numpy().astype(np.int64),
+        table[P_MAX].to_numpy(),
+        table[ENTROPY].to_numpy(),
+        classes,
     )
 
 
@@ -98,17 +125,18 @@ def _labels(
     asked: Questions,
     config: Config,
 ) -> SampleLabels:
-    names = catalogue[NAME].to_numpy(zero_copy_only=False)
-    codes = np.full(len(names), -1, np.int64)
-    split = np.full(len(names), "", dtype="<U10")
+    count = catalogue.num_rows
+    codes = np.full(count, -1, np.int64)
+    split = np.full(count, "", dtype="<U10")
     store = HatsCatalogue(work.sample(sample))
     if store.exists(partition):
         table = store.read(partition, [SPATIAL_INDEX, NAME, LABEL])
         rows = rows_of(catalogue, table, partition)
         codes[rows] = pd.Index(asked.classes).get_indexer(table[LABEL].to_pandas())
         if sample == asked.training_sample:
-            split[rows] = _split(names[rows], config)
-    return SampleLabels(codes, split, np.full(len(names), -1, np.int64))
+            names = table[NAME].to_numpy(zero_copy_only=False)
+            split[rows] = _split(names, config)
+    return SampleLabels(codes, split, np.full(count, -1, np.int64))
 
 
 def _split(names: NDArray[np.object_], config: Config) -> NDArray[np.str_]:

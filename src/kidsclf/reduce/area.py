@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from scipy.special import lambertw
 
 from kidsclf.reduce.block import ScoredBlock
+from kidsclf.reduce.cells import distinct
 from kidsclf.reduce.context import Context
 from kidsclf.reduce.law import Reduction, State
 from kidsclf.sky.partition import INDEX_ORDER, Partition
@@ -84,7 +85,7 @@ def occupancy_of(block: ScoredBlock) -> State:
 
     At coarser orders it shares its pixel with neighbours; its parent is noted instead.
     """
-    return occupancy(block.index29, block.partition)
+    return block.once("occupancy", lambda: occupancy(block.index29, block.partition))
 
 
 def occupancy(index29: NDArray[np.int64], partition: Partition) -> State:
@@ -94,7 +95,7 @@ def occupancy(index29: NDArray[np.int64], partition: Partition) -> State:
     pixels = index29 >> (2 * (INDEX_ORDER - FINEST_ORDER))
     occupied = [0] * (FINEST_ORDER + 1)
     for order in range(FINEST_ORDER, partition.order - 1, -1):
-        pixels = np.unique(pixels)
+        pixels = distinct(pixels)
         occupied[order] = len(pixels)
         pixels = pixels >> 2
     parents = {str(partition.order - 1): [partition.pixel >> 2]} if partition.order else {}

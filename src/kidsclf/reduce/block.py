@@ -1,16 +1,19 @@
 """What a reduction is shown: the scored sources of one partition."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kidsclf.errors import StoreError
-from kidsclf.reduce.context import Context
+from kidsclf.reduce.context import Context, magnitude_slots
 from kidsclf.schema import Scores
 from kidsclf.sky.partition import Partition
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,26 @@ class ScoredBlock:
     def __len__(self) -> int:
         return len(self.name)
 
+    @cached_property
+    def _found(self) -> dict[Hashable, Any]:
+        return {}
+
+    def once(self, what: Hashable, find: Callable[[], Found]) -> Found:
+        """Find something out for the first question that needs it, and keep it for the others."""
+        if what not in self._found:
+            self._found[what] = find()
+        return cast("Found", self._found[what])
+
+    def magnitude(self, band: str) -> NDArray[np.float32]:
+        """Give the magnitudes of one band, (n,)."""
+        return self.magnitudes[:, self.bands.index(band)]
+
+    def slots(self, context: Context) -> NDArray[np.int64]:
+        """Give the `magnitude_slots` of the reference magnitude, (n,)."""
+        return self.once(
+            context.magnitude_edges, lambda: magnitude_slots(self.reference_magnitude, context)
+        )
+
     def take(self, rows: NDArray[Any]) -> "ScoredBlock":
         """Cut every column to some sources, in the order given.
 
@@ -174,5 +197,5 @@ def evaluated(block: ScoredBlock, sample: str, context: Context) -> NDArray[np.b
     label = block.labels[sample]
     member = np.asarray(label.codes >= 0)
     if sample == context.training_sample:
-        member = member & np.asarray(label.split == "test")
+        member[member] = label.split[member] == "test"
     return member

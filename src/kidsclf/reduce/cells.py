@@ -59,7 +59,42 @@ def cells_at(state: State, order: int) -> tuple[Integers, Integers]:
 
 def add_rows(pixels: Integers, rows: Integers) -> tuple[Integers, Integers]:
     """Add up the rows of equal pixels, which come out ascending."""
-    unique, place = np.unique(pixels, return_inverse=True)
-    summed = np.zeros((len(unique), rows.shape[1]), np.int64)
-    np.add.at(summed, place, rows)
-    return unique, summed
+    if not is_ascending(pixels):
+        order = np.argsort(pixels, kind="stable")
+        pixels, rows = pixels[order], rows[order]
+    first = np.flatnonzero(_begins(pixels))
+    return pixels[first], np.add.reduceat(rows, first, axis=0) if len(first) else rows
+
+
+def distinct(pixels: Integers) -> Integers:
+    """List pixels ascending, each once; without sorting where they are in order already.
+
+    >>> distinct(np.array([2, 2, 5])), distinct(np.array([5, 2, 5]))
+    (array([2, 5]), array([2, 5]))
+    """
+    return pixels[_begins(pixels)] if is_ascending(pixels) else np.unique(pixels)
+
+
+def numbered(pixels: Integers) -> tuple[Integers, Integers]:
+    """List pixels ascending, each once, and give the place of each (n,) in that list.
+
+    >>> numbered(np.array([5, 2, 5]))
+    (array([2, 5]), array([1, 0, 1]))
+    """
+    if not is_ascending(pixels):
+        found, place = np.unique(pixels, return_inverse=True)
+        return found, place
+    begins = _begins(pixels)
+    return pixels[begins], np.cumsum(begins) - 1
+
+
+def is_ascending(pixels: Integers) -> bool:
+    """Say whether none is below the one before, as in partitions, whose rows lie by place."""
+    return bool((pixels[1:] >= pixels[:-1]).all())
+
+
+def _begins(pixels: Integers) -> NDArray[np.bool_]:
+    """Mark each that differs from the one before, (n,)."""
+    begins = np.ones(len(pixels), bool)
+    np.not_equal(pixels[1:], pixels[:-1], out=begins[1:])
+    return begins

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from kidsclf.reduce.block import ScoredBlock, evaluated, predicted_codes
-from kidsclf.reduce.context import POOLED, Context, magnitude_slots, ordered_samples
+from kidsclf.reduce.context import POOLED, Context, ordered_samples
 from kidsclf.reduce.law import Reduction, State, add_states
 from kidsclf.reduce.metrics import count_cube, matrix_scores, ratio
 
@@ -69,7 +69,7 @@ def confusion(context: Context) -> Reduction:
 
 
 def _local(block: ScoredBlock, context: Context) -> State:
-    slots = magnitude_slots(block.reference_magnitude, context)
+    slots = block.slots(context)
     predicted = predicted_codes(block)
     state: State = {}
     for sample, label in block.labels.items():

@@ -46,9 +46,8 @@ def colour_colour(context: Context) -> Reduction:
 def _local(block: ScoredBlock, context: Context) -> State:
     if not {band for pair in context.colours for band in pair} <= set(block.bands):
         return {}
-    magnitudes = block.magnitudes.astype("float64")
     x, y = (
-        magnitudes[:, block.bands.index(blue)] - magnitudes[:, block.bands.index(red)]
+        block.magnitude(blue).astype(np.float64) - block.magnitude(red)
         for blue, red in context.colours
     )
     cells, beyond = cell_numbers(x, y, AXES), (block.flags & ScoreFlag.EXTRAPOLATED) != 0

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from kidsclf.reduce.area import area_sq_deg, merge_occupancy, occupancy
+from kidsclf.reduce.area import area_sq_deg, merge_occupancy, occupancy, occupancy_of
 from kidsclf.reduce.block import ScoredBlock, evaluated
-from kidsclf.reduce.context import POOLED, Context, magnitude_slots
+from kidsclf.reduce.context import POOLED, Context
 from kidsclf.reduce.law import Reduction, State, add_states
 from kidsclf.reduce.unfolding import DRAWS, Doubts, Selection, Unfolded, unfold
 
@@ -62,7 +62,7 @@ def quasar_corrected(context: Context) -> Reduction:
 def _local(block: ScoredBlock, context: Context) -> State:
     if context.quasar_class not in context.classes or len(block) == 0:
         return {}
-    slots = magnitude_slots(block.reference_magnitude, context)
+    slots = block.slots(context)
     outcomes = _outcomes(block, context)
     k, kinds = len(context.classes), _kinds(context)
     state: State = {}
@@ -70,7 +70,11 @@ def _local(block: ScoredBlock, context: Context) -> State:
     if counted.any():
         sky = np.bincount(slots[counted] * kinds + outcomes[counted], minlength=_size(context))
         state["sky"] = {"counts": sky.reshape(context.slots, kinds).tolist()}
-        state["occupancy"] = occupancy(block.index29[counted], block.partition)
+        state["occupancy"] = (
+            occupancy_of(block)
+            if counted.all()
+            else occupancy(block.index29[counted], block.partition)
+        )
     sample = context.training_sample
     if sample in block.labels:
         rows = evaluated(block, sample, context)

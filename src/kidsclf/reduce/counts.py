@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from kidsclf.reduce.block import ScoredBlock, predicted_codes
-from kidsclf.reduce.context import UNCLASSIFIED, Context, magnitude_slots
+from kidsclf.reduce.context import UNCLASSIFIED, Context
 from kidsclf.reduce.law import Reduction, State, add_states
 from kidsclf.schema import ScoreFlag
 
@@ -62,7 +62,7 @@ def row_counts(context: Context) -> Reduction:
 
 
 def _local_class_counts(block: ScoredBlock, context: Context) -> State:
-    slots = magnitude_slots(block.reference_magnitude, context)
+    slots = block.slots(context)
     return {"counts": _histogram(slots, predicted_codes(block), context.slots, context)}
 
 
@@ -116,9 +116,10 @@ def _finish_p_max(state: State, context: Context) -> pa.Table:
 def _local_rows(block: ScoredBlock, context: Context) -> State:
     classes = np.bincount(predicted_codes(block), minlength=len(context.predicted_classes))
     flags = [int(np.count_nonzero(block.flags & flag.value)) for flag in ScoreFlag]
-    kinds, counts = np.unique(block.sets, axis=0, return_counts=True)
+    bits = 1 << np.arange(len(context.classes))
+    kinds, counts = np.unique(block.sets @ bits, return_counts=True)
     sets = {
-        "+".join(np.array(context.classes)[kind]): count
+        "+".join(np.array(context.classes)[(kind & bits) > 0]): count
         for kind, count in zip(kinds, counts.tolist(), strict=True)
     }
     return {"total": len(block), "classes": classes.tolist(), "flags": flags, "sets": sets}

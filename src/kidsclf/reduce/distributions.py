@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from kidsclf.reduce.block import ScoredBlock
 from kidsclf.reduce.context import ALL, Context, ordered_samples
 from kidsclf.reduce.law import Reduction, State, add_states
+from kidsclf.reduce.metrics import count_each
 from kidsclf.reduce.planes import CATALOGUE, Axis
 
 MAGNITUDE, COLOUR = "magnitude", "u-g"
@@ -44,8 +45,7 @@ def distributions(context: Context) -> Reduction:
 def _local(block: ScoredBlock, context: Context) -> State:
     values = {MAGNITUDE: block.reference_magnitude.astype(np.float64)}
     if {"u", "g"} <= set(block.bands):
-        u, g = (block.magnitudes[:, block.bands.index(b)].astype(np.float64) for b in "ug")
-        values[COLOUR] = u - g
+        values[COLOUR] = block.magnitude("u").astype(np.float64) - block.magnitude("g")
     return {name: _counted(value, AXES[name], block, context) for name, value in values.items()}
 
 
@@ -55,17 +55,13 @@ def _counted(
     place = np.floor((values - axis.low) / axis.step)
     inside = (place >= 0) & (place < axis.cells)  # False for NaN
     cells = np.where(inside, place, -1).astype(np.int64)
-    state: State = {CATALOGUE: {ALL: _filled(cells)}}
+    state: State = {CATALOGUE: {ALL: count_each(cells)}}
     for sample, label in block.labels.items():
         state[sample] = {
-            name: _filled(cells[label.codes == code]) for code, name in enumerate(context.classes)
+            name: count_each(cells[label.codes == code])
+            for code, name in enumerate(context.classes)
         }
     return state
-
-
-def _filled(cells: NDArray[np.int64]) -> dict[str, int]:
-    filled, counts = np.unique(cells[cells >= 0], return_counts=True)
-    return {str(cell): n for cell, n in zip(filled.tolist(), counts.tolist(), strict=True)}
 
 
 def _finish(state: State, context: Context) -> pa.Table:

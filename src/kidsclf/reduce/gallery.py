@@ -71,7 +71,7 @@ def _local(block: ScoredBlock, context: Context) -> State:
             NOVEL: _smallest(-block.training_distance, codes == code, context.gallery),
         }
         for kind, rows in chosen.items():
-            keys = _keys(block, kind, np.flatnonzero(rows))[: context.gallery]
+            keys = _keys(block, kind, np.flatnonzero(rows), context.gallery)
             entries = [_entry(block, key, row, labels, context) for key, _, _, row in keys]
             if entries:
                 state.setdefault(name, {})[kind] = entries
@@ -95,25 +95,42 @@ def _smallest(
     found = values[among & ~np.isnan(values)]
     if number == 0 or len(found) == 0:
         return np.zeros(len(values), bool)
-    last = np.sort(found)[min(number, len(found)) - 1]
-    return np.asarray(among & (values <= last))
+    return np.asarray(among & (values <= _last(found, number)))
+
+
+def _last(values: NDArray[Any], number: int) -> Any:
+    """Give the largest of the smallest values."""
+    place = min(number, len(values)) - 1
+    return np.partition(values, place)[place]
 
 
 def _keys(
-    block: ScoredBlock, kind: str, rows: NDArray[np.int64]
+    block: ScoredBlock, kind: str, rows: NDArray[np.int64], number: int
 ) -> list[tuple[Any, str, int, int]]:
-    """List (key, name, index29, row) of the rows, smallest first."""
-    keyed = []
-    for row in rows.tolist():
-        name = str(block.name[row])
-        if kind == UNCERTAIN:
-            key: str | float = float(block.scores.p_max[row])
-        elif kind == NOVEL:
-            key = -float(block.training_distance[row])
-        else:
-            key = blake2b(name.encode(), digest_size=8).hexdigest()
-        keyed.append((key, name, int(block.index29[row]), row))
-    return sorted(keyed)
+    """List (key, name, index29, row) of the rows whose keys are smallest, these first."""
+    if number == 0 or len(rows) == 0:
+        return []
+    if kind == UNCERTAIN:
+        keys = block.scores.p_max[rows].tolist()
+    elif kind == NOVEL:
+        keys = (-block.training_distance[rows]).tolist()
+    else:
+        rows, keys = _hashed(block, rows, number)
+    names = map(str, block.name[rows])
+    keyed = zip(keys, names, block.index29[rows].tolist(), rows.tolist(), strict=True)
+    return sorted(keyed)[:number]
+
+
+def _hashed(
+    block: ScoredBlock, rows: NDArray[np.int64], number: int
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Hash names, of most rows of a survey; give those of the smallest hashes, and the hashes."""
+    hashes = b"".join(
+        [blake2b(str(name).encode(), digest_size=8).digest() for name in block.name[rows].tolist()]
+    )
+    order = np.frombuffer(hashes, ">u8").astype(np.uint64)
+    kept = order <= _last(order, number)
+    return rows[kept], [f"{key:016x}" for key in order[kept].tolist()]
 
 
 def _entry(

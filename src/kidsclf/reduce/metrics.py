@@ -105,6 +105,17 @@ def binomial_interval(part: int, whole: int) -> tuple[float, float]:
     return max((middle - half) / (whole + 1), 0.0), min((middle + half) / (whole + 1), 1.0)
 
 
+def count_each(numbers: Counts) -> dict[str, int]:
+    """Count how often each number occurs, below some ten thousand; those below 0 are left out.
+
+    >>> count_each(np.array([3, -1, 3, 0]))
+    {'0': 1, '3': 2}
+    """
+    counts = np.bincount(numbers[numbers >= 0])
+    filled = np.flatnonzero(counts)
+    return dict(zip(map(str, filled.tolist()), counts[filled].tolist(), strict=True))
+
+
 def count_cube(
     slots: Counts, true: Counts, predicted: Counts, shape: tuple[int, int]
 ) -> list[list[list[int]]]:

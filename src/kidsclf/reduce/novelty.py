@@ -16,9 +16,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from kidsclf.reduce.block import ScoredBlock, evaluated, predicted_codes
-from kidsclf.reduce.context import Context, magnitude_slots, ordered_samples
+from kidsclf.reduce.context import Context, ordered_samples
 from kidsclf.reduce.law import FIXED_POINT, Reduction, State, add_states, fixed_point
-from kidsclf.reduce.metrics import binomial_interval, ratio
+from kidsclf.reduce.metrics import binomial_interval, count_each, ratio
 
 EDGES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 """A bin is ``low <= novelty < high``: quarters, the last of them finer."""
@@ -90,7 +90,7 @@ def novelty_bins(novelty: NDArray[np.float32]) -> NDArray[np.int64]:
 
 def _cells(block: ScoredBlock, context: Context) -> NDArray[np.int64]:
     """Number the cell of magnitude slot and novelty bin of each source."""
-    slots = magnitude_slots(block.reference_magnitude, context)
+    slots = block.slots(context)
     return slots * BINS + novelty_bins(block.novelty)
 
 
@@ -140,8 +140,7 @@ def _accuracy(cell: NDArray[np.int64]) -> dict[str, Any]:
 def _local_counts(block: ScoredBlock, context: Context) -> State:
     known = np.isfinite(block.novelty)
     flat = _cells(block, context) * len(context.predicted_classes) + predicted_codes(block)
-    cells, counts = np.unique(flat[known], return_counts=True)
-    return dict(zip(map(str, cells.tolist()), counts.tolist(), strict=True))
+    return count_each(flat[known])
 
 
 def _finish_counts(state: State, context: Context) -> pa.Table:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kidsclf.reduce.block import ScoredBlock
 from kidsclf.reduce.context import Context, ordered_samples
 from kidsclf.reduce.law import State
+from kidsclf.reduce.metrics import count_each
 
 CATALOGUE = "catalogue"
 """Sample name of all scored sources, by predicted class."""
@@ -64,10 +65,9 @@ def count_cells(cells: NDArray[np.int64], block: ScoredBlock, context: Context) 
     state: State = {}
     for sample, codes in samples.items():
         for code, name in enumerate(context.classes):
-            filled, counts = np.unique(cells[(codes == code) & (cells >= 0)], return_counts=True)
-            if len(filled):
-                pairs = zip(filled.tolist(), counts.tolist(), strict=True)
-                state.setdefault(sample, {})[name] = {str(cell): n for cell, n in pairs}
+            counted = count_each(cells[codes == code])
+            if counted:
+                state.setdefault(sample, {})[name] = counted
     return state
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from kidsclf.reduce.block import ScoredBlock, evaluated
-from kidsclf.reduce.context import ALL, Context, magnitude_slots, ordered_samples
+from kidsclf.reduce.context import ALL, Context, ordered_samples
 from kidsclf.reduce.law import Reduction, State, add_states
 from kidsclf.reduce.metrics import binomial_interval, count_cube
 
@@ -49,7 +49,7 @@ def prediction_sets(context: Context) -> Reduction:
 
 def _local(block: ScoredBlock, context: Context) -> State:
     """Count by slot, true class and size of the set: those of which the class is in it, and all."""
-    slots = magnitude_slots(block.reference_magnitude, context)
+    slots = block.slots(context)
     sizes = block.sets.sum(axis=1)
     shape = (context.slots, len(context.classes))
     state: State = {}

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from kidsclf.reduce.area import ENOUGH_SOURCES, area_sq_deg, merge_occupancy, occupancy_of
 from kidsclf.reduce.block import ScoredBlock
-from kidsclf.reduce.cells import cell_state, cells_at, merge_cells
-from kidsclf.reduce.context import Context, magnitude_slots, ordered_samples
+from kidsclf.reduce.cells import cell_state, cells_at, distinct, merge_cells, numbered
+from kidsclf.reduce.context import Context, ordered_samples
 from kidsclf.reduce.fields import Coverage, in_cells
 from kidsclf.reduce.law import Reduction, State
 from kidsclf.reduce.surface_density import SCHEMA as DENSITIES
@@ -50,7 +50,7 @@ def _local(block: ScoredBlock, context: Context) -> State:
     if context.quasar_class not in context.classes or len(block) == 0:
         return {}
     code = context.classes.index(context.quasar_class)
-    fine = np.unique(block.index29 >> (2 * (INDEX_ORDER - FINEST_COVERAGE)))
+    fine = distinct(block.index29 >> (2 * (INDEX_ORDER - FINEST_COVERAGE)))
     state: State = {
         "rows": len(block),
         "occupancy": occupancy_of(block),
@@ -70,17 +70,18 @@ def _counts(
     block: ScoredBlock, quasar: NDArray[np.bool_], member: NDArray[np.bool_], context: Context
 ) -> State:
     """Count members, and quasars in each magnitude slot, by cell."""
-    slots = magnitude_slots(block.reference_magnitude[member], context)
-    rows = np.eye(context.slots, dtype=np.int64)[slots] * quasar[member, None]
-    pixels = block.index29[member] >> (2 * (INDEX_ORDER - FINEST_CELLS))
-    columns = np.concatenate([np.ones((len(rows), 1), np.int64), rows], axis=1)
-    return cell_state(FINEST_CELLS, pixels, columns, MOST_CELLS)
+    pixels, place = numbered(block.index29[member] >> (2 * (INDEX_ORDER - FINEST_CELLS)))
+    columns, among = context.slots + 1, quasar[member]
+    which = place[among] * columns + 1 + block.slots(context)[member][among]
+    counts = np.bincount(which, minlength=len(pixels) * columns).reshape(-1, columns)
+    counts[:, 0] = np.bincount(place)
+    return cell_state(FINEST_CELLS, pixels, counts, MOST_CELLS)
 
 
 def _pixel_state(order: int, pixels: Integers) -> State:
     """Write a set of pixels (ascending) as stretches, first and one past the last."""
     while len(pixels) > MOST_PIXELS:
-        order, pixels = order - 1, np.unique(pixels >> 2)
+        order, pixels = order - 1, distinct(pixels >> 2)
     first = np.flatnonzero(np.diff(pixels, prepend=-2) > 1)
     last = np.append(first[1:], len(pixels)) - 1
     stretches = np.stack([pixels[first], pixels[last] + 1], axis=1)
@@ -91,7 +92,7 @@ def _pixels_of(state: State, order: int) -> Integers:
     pairs = np.array(state["stretches"], np.int64).reshape(-1, 2)
     lengths = pairs[:, 1] - pairs[:, 0]
     starts = np.repeat(pairs[:, 0] - np.cumsum(lengths) + lengths, lengths)
-    return np.unique((starts + np.arange(lengths.sum())) >> (2 * (state["order"] - order)))
+    return distinct((starts + np.arange(lengths.sum())) >> (2 * (state["order"] - order)))
 
 
 def _merge(left: State, right: State) -> State:
@@ -135,7 +136,7 @@ def _crowded(state: State) -> tuple[int, Integers]:
     order = state["coverage"]["order"]
     pixels = _pixels_of(state["coverage"], order)
     while order > 0 and state["rows"] < ENOUGH_SOURCES * len(pixels):
-        order, pixels = order - 1, np.unique(pixels >> 2)
+        order, pixels = order - 1, distinct(pixels >> 2)
     return order, pixels
 
 
@@ -155,5 +156,5 @@ def _table(source: str, counted: State, sky: Coverage, context: Context) -> pa.T
 def _labelled(pixels: Integers, labels: Integers, order: int) -> tuple[int, Integers]:
     """Find the finest pixels that hold enough labels each, where there are any."""
     while order > 0 and labels.sum() < ENOUGH_SOURCES * len(pixels):
-        order, pixels = order - 1, np.unique(pixels >> 2)
+        order, pixels = order - 1, distinct(pixels >> 2)
     return order, pixels

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from kidsclf.reduce.area import area_sq_deg, merge_occupancy, occupancy_of
 from kidsclf.reduce.block import ScoredBlock
-from kidsclf.reduce.context import Context, magnitude_slots
+from kidsclf.reduce.context import Context
 from kidsclf.reduce.law import FIXED_POINT, Reduction, State, add_states, fixed_point
 
 SCHEMA = pa.schema(
@@ -53,7 +53,7 @@ def _local(block: ScoredBlock, context: Context) -> State:
     if context.quasar_class not in context.classes or len(block) == 0:
         return {}
     code = context.classes.index(context.quasar_class)
-    slots = magnitude_slots(block.reference_magnitude, context)
+    slots = block.slots(context)
     probability = fixed_point(np.nan_to_num(block.calibrated[:, code]))
     summed = np.zeros(context.slots, np.int64)
     np.add.at(summed, slots, probability)

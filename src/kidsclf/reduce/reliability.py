@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from kidsclf.reduce.block import ScoredBlock, evaluated
-from kidsclf.reduce.context import ALL, Context, magnitude_slots, ordered_samples
+from kidsclf.reduce.context import ALL, Context, ordered_samples
 from kidsclf.reduce.law import FIXED_POINT, Reduction, State, add_states, fixed_point
 from kidsclf.reduce.metrics import binomial_interval
 
@@ -63,7 +63,7 @@ def reliability(context: Context) -> Reduction:
 
 def count_cells(block: ScoredBlock, context: Context) -> State:
     """Count the judged sources of each sample, raw and calibrated, by cell."""
-    slots = magnitude_slots(block.reference_magnitude, context)
+    slots = block.slots(context)
     said = {RAW: block.scores.probabilities, CALIBRATED: block.calibrated}
     state: State = {}
     for sample, label in block.labels.items():

@@ -57,9 +57,9 @@ def _local(block: ScoredBlock, context: Context) -> State:
         return {}
     ra, dec = np.radians(block.ra), np.radians(block.dec)
     columns = [np.ones(len(block), np.int64)]
+    across = np.cos(dec)
     columns += [
-        fixed_point(axis)
-        for axis in (np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec))
+        fixed_point(axis) for axis in (across * np.cos(ra), across * np.sin(ra), np.sin(dec))
     ]
     columns += [*_depth(block), (block.scores.codes < 0).astype(np.int64)]
     columns.append(((block.flags & FAILED) != 0).astype(np.int64))
