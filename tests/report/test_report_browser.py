@@ -1,7 +1,9 @@
-"""The page in a real browser: headless Chromium, at a desk and on a phone, light and dark."""
+"""The page in headless Chromium: at a desk, on a phone and on paper, light and dark."""
 
+import base64
 import html
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -12,7 +14,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from chromium import FLAGS
+from chromium import FLAGS, open_page
 from kidsclf.report import ReportTables, render_page
 
 pytestmark = pytest.mark.browser
@@ -168,6 +170,47 @@ def test_a_phone_shows_the_narrow_drawings_and_does_not_scroll_sideways(chromium
     )
     found = json.loads(dom.split('id="found">')[1].split("</p>")[0])
     assert found == {"width": 390, "narrow": True, "wide": False, "small": 0, "sections": 17}
+
+
+# What stands on paper, and what is wider than it.
+ON_PAPER = """(() => {
+  const shown = e => e.getClientRects().length > 0 && e.checkVisibility();
+  const all = name => [...document.querySelectorAll(name)];
+  return {
+    sections: all("main section > h2").filter(shown).length,
+    figures: all("figure .wide svg").every(shown),
+    folded: all("details.folded > :last-child").every(shown),
+    beside: all("nav, .filter, .files, figure details, .narrow").filter(shown).length,
+    paper: getComputedStyle(document.body).backgroundColor,
+    cut: all("main *").filter(e => !e.closest("svg") && shown(e)
+      && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.textContent),
+  };
+})()"""
+
+
+def test_paper_has_every_section_whole_and_nothing_to_press(chromium, site, tmp_path):
+    address, _, _ = site
+    with open_page(chromium, tmp_path) as page:
+        page.window(703, 1000, dark=True)  # A4 between its margins, in CSS pixels
+        page.go(f"{address}/page.html")
+        dark = {"name": "prefers-color-scheme", "value": "dark"}
+        page.call("Emulation.setEmulatedMedia", media="print", features=[dark])
+        found = page.evaluate(ON_PAPER)
+        printed = page.call("Page.printToPDF", paperWidth=8.27, paperHeight=11.69)
+    whole = {"sections": 17, "figures": True, "folded": True, "beside": 0, "cut": []}
+    assert found == whole | {"paper": "rgb(255, 255, 255)"}
+    pages = re.findall(rb"/Type\s*/Page\b", base64.b64decode(printed["data"]))
+    assert 10 < len(pages) < 100
+
+
+def test_the_first_paint_waits_for_no_script(page, chromium, site, tmp_path):
+    assert page.count("<script") == 1
+    assert page.index("<script") > page.rindex("</footer>")
+    address, _, _ = site
+    with open_page(chromium, tmp_path) as opened:
+        opened.go(f"{address}/page.html")
+        paints = opened.until("performance.getEntriesByType('paint').map(e => e.name)")
+    assert "first-contentful-paint" in paints
 
 
 @pytest.mark.parametrize(
