@@ -16,6 +16,7 @@ from kidsclf.schema import Inputs
 prepare_backend("tensorflow", 2)
 
 from kidsclf.models.feng import build_mlp, build_mnn  # noqa: E402
+from kidsclf.models.forest import ForestNetwork  # noqa: E402
 from kidsclf.models.neural import NeuralNetwork  # noqa: E402
 from kidsclf.models.trees import TreeNetwork, grow_trees  # noqa: E402
 
@@ -47,8 +48,10 @@ def _trees():
     return TreeNetwork(entry, entry.reads(KIDS, "r"), booster)
 
 
-@pytest.fixture(scope="module", params=["mnn", "mlp", "xgboost"])
+@pytest.fixture(scope="module", params=["mnn", "mlp", "xgboost", "xgboost, laid out"])
 def network(request):
+    if request.param == "xgboost, laid out":
+        return ForestNetwork.of(_trees(), 2)
     return _trees() if request.param == "xgboost" else _neural(request.param)
 
 
@@ -99,7 +102,7 @@ def test_what_cannot_be_classified_says_so_and_leaves_the_others_alone(network, 
     stamps[5] = np.nan
     block = Inputs(magnitudes, inputs.errors, BANDS, {"r": stamps})
     spoilt = score(network, [block], batch_size=BATCH)
-    lost = [2, 5] if network.entry.images else [2]
+    lost = [2, 5] if network.description.image_bands else [2]
     assert np.flatnonzero(spoilt.codes == -1).tolist() == lost
     assert np.isnan(spoilt.probabilities[lost]).all()
     assert np.isnan(spoilt.p_max[lost]).all()

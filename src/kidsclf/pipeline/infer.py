@@ -152,9 +152,12 @@ def ready(network: Network | Committee[Network], settings: InferSettings) -> Ans
     """Make a network, or each of a committee, answer as fast as this process can."""
     if isinstance(network, Committee):
         return Committee([ready(member, settings) for member in network.members])
-    if network.entry.family != "keras":
-        return network
-    # Brings Keras, which the client does without.
+    if network.entry.family == "xgboost":
+        # Brings XGBoost, as what follows brings Keras, and the client does without.
+        from kidsclf.models.forest import ForestNetwork  # noqa: PLC0415
+        from kidsclf.models.trees import TreeNetwork  # noqa: PLC0415
+
+        return ForestNetwork.of(cast("TreeNetwork", network), settings.threads)
     from kidsclf.models.inference import FoldedNetwork  # noqa: PLC0415
     from kidsclf.models.neural import NeuralNetwork  # noqa: PLC0415
 
