@@ -72,7 +72,8 @@ def distinct(pixels: Integers) -> Integers:
     >>> distinct(np.array([2, 2, 5])), distinct(np.array([5, 2, 5]))
     (array([2, 5]), array([2, 5]))
     """
-    return pixels[_begins(pixels)] if is_ascending(pixels) else np.unique(pixels)
+    ordered = pixels if is_ascending(pixels) else np.sort(pixels)
+    return ordered[_begins(ordered)]
 
 
 def numbered(pixels: Integers) -> tuple[Integers, Integers]:

@@ -111,7 +111,10 @@ def _added(left: Any, right: Any) -> Any:
     if isinstance(left, dict):
         return add_states(left, right)
     if isinstance(left, list):
-        return [_added(one, other) for one, other in zip(left, right, strict=True)]
+        pairs = zip(left, right, strict=True)
+        if left and isinstance(left[0], list | dict):
+            return [_added(one, other) for one, other in pairs]
+        return [one + other for one, other in pairs]  # most of what is added: no call for each
     return left + right
 
 

@@ -104,7 +104,7 @@ def _merge(left: State, right: State) -> State:
     return {
         "rows": left["rows"] + right["rows"],
         "occupancy": merge_occupancy(left["occupancy"], right["occupancy"]),
-        "coverage": _pixel_state(order, np.unique(np.concatenate(pixels))),
+        "coverage": _pixel_state(order, distinct(np.concatenate(pixels))),
         "catalogue": merge_cells(left["catalogue"], right["catalogue"], MOST_CELLS),
         "samples": {
             name: merge_cells(
