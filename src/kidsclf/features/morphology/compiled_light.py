@@ -9,6 +9,8 @@ import math
 import numpy as np
 from numba import njit
 
+from kidsclf.features.morphology.compiled_order import ascending
+
 weighed = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 part = njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"}, forceinline=True)
 """What kernels are made of. Always inlined: else the process that compiles a kernel would run
@@ -20,6 +22,7 @@ def gini(images, segments):  # type: ignore[no-untyped-def]
     """Measure the Gini coefficient; see ``gini.gini``."""
     n, size = images.shape[0], images.shape[1]
     result, values = np.full(n, np.nan), np.empty(size * size, dtype=np.float32)
+    spare = np.empty_like(values)
     for s in range(n):
         count = 0
         for j in range(size):
@@ -27,7 +30,7 @@ def gini(images, segments):  # type: ignore[no-untyped-def]
                 if segments[s, j, i]:
                     values[count] = abs(images[s, j, i])
                     count += 1
-        ordered = np.sort(values[:count])
+        ordered = ascending(values[:count], spare[:count])
         light, ranked = 0.0, 0.0
         for k in range(count):
             light += ordered[k]
@@ -38,9 +41,9 @@ def gini(images, segments):  # type: ignore[no-untyped-def]
 
 
 @part
-def _brightest_level(values, wanted):  # type: ignore[no-untyped-def]
+def _brightest_level(values, spare, wanted):  # type: ignore[no-untyped-def]
     """Give the faintest of the brightest values whose sum exceeds what is wanted."""
-    ordered, growth, k = np.sort(values), 0.0, values.size
+    ordered, growth, k = ascending(values, spare), 0.0, values.size
     while k > 0 and growth <= wanted:
         k -= 1
         growth += ordered[k]
@@ -67,11 +70,12 @@ def m20(images, segments, share):  # type: ignore[no-untyped-def]
     """Measure the second moment of the brightest light; see ``gini.m20``."""
     n, size = images.shape[0], images.shape[1]
     result, values = np.full(n, np.nan), np.empty(size * size, dtype=np.float32)
+    spare = np.empty_like(values)
     for s in range(n):
         count, light, x, y = _collect(images[s], segments[s], values)
         if count == 0 or light <= 0.0:
             continue
-        level = _brightest_level(values[:count], share * light)
+        level = _brightest_level(values[:count], spare[:count], share * light)
         moment, brightest = 0.0, 0.0
         for j in range(size):
             for i in range(size):
@@ -197,13 +201,14 @@ def heaped(light, place):  # type: ignore[no-untyped-def]
     """
     n, pixels = light.shape[0], light.shape[1] * light.shape[2]
     result, values = np.zeros_like(light), np.empty(pixels, dtype=np.float32)
+    spare = np.empty_like(values)
     for s in range(n):
         count, flat, heap = 0, light[s].ravel(), result[s].ravel()
         for k in range(pixels):
             if flat[k] > 0.0:
                 values[count] = flat[k]
                 count += 1
-        ordered = np.sort(values[:count])
+        ordered = ascending(values[:count], spare[:count])
         for k in range(count):
             heap[place[k]] = ordered[count - 1 - k]
     return result

@@ -126,21 +126,14 @@ def gaussian(images, sigmas, truncate):  # type: ignore[no-untyped-def]
     """Smooth by a Gaussian, 0 beyond the stamp; see ``filters.gaussian_smooth``."""
     size = images.shape[1]
     result, weights = np.empty_like(images), np.empty(size + 1, dtype=np.float32)
-    tall = np.zeros((3 * size, size), dtype=np.float32)
-    wide = np.zeros(3 * size, dtype=np.float32)
+    band = np.empty((size, size), dtype=np.float32)
     for s in range(images.shape[0]):
         near = _bell(sigmas[s], truncate, weights)
-        tall[size : 2 * size] = images[s]
+        weights[near + 1 :] = np.float32(0)
         for j in range(size):
-            middle = wide[size : 2 * size]
-            middle[:] = images[s, j] * weights[0]
-            for k in range(1, near + 1):
-                _add_pair(middle, tall[size + j - k], tall[size + j + k], weights[k])
-            row = result[s, j]
-            row[:] = middle * weights[0]
-            for k in range(1, near + 1):
-                before, after = wide[size - k : 2 * size - k], wide[size + k : 2 * size + k]
-                _add_pair(row, before, after, weights[k])
+            for i in range(size):
+                band[j, i] = weights[abs(i - j)]
+        result[s] = np.dot(np.dot(band, images[s]), band)
     return result
 
 
@@ -156,8 +149,3 @@ def _bell(sigma, truncate, weights):  # type: ignore[no-untyped-def]
         weights[k] = np.float32(math.exp(-0.5 * (k / sigma) ** 2) / whole)
     return near
 
-
-@smoothed
-def _add_pair(row, before, after, weight):  # type: ignore[no-untyped-def]
-    for i in range(row.size):
-        row[i] += weight * (before[i] + after[i])

@@ -8,6 +8,8 @@ all eight.
 import numpy as np
 from numba import njit
 
+from kidsclf.features.morphology.compiled_order import descending_places
+
 QUANTILE_STEP = 0.02
 """Between levels at which clumps are compared (Peth et al. 2016; statmorph)."""
 
@@ -101,7 +103,7 @@ def mid_segments(images, segments, eta):  # type: ignore[no-untyped-def]
         places = np.flatnonzero(segments[s].ravel())
         if places.size == 0 or flat[places].max() <= 0:
             continue
-        order = _descending(flat, places)
+        order = descending_places(flat, places)
         _clump_levels(flat, order, size, eta, parent, light, count, excess)
         if excess[order.size - 1] > 0.0:
             continue
@@ -116,14 +118,6 @@ def mid_segments(images, segments, eta):  # type: ignore[no-untyped-def]
         _fill(mask, regions[s], stack, y, x)
         defined[s] = True
     return regions, defined
-
-
-@grown
-def _descending(flat, places):  # type: ignore[no-untyped-def]
-    """Order places by their light, not negative, whose bits as whole numbers are in its order."""
-    keys = flat[places].view(np.uint32).astype(np.uint64) * np.uint64(2**32)
-    keys = np.sort(keys + places.astype(np.uint64))[::-1]
-    return (keys % np.uint64(2**32)).astype(np.int64)
 
 
 @grown
@@ -263,7 +257,7 @@ def multimode(images, counts):  # type: ignore[no-untyped-def]
     for s in range(n):
         flat = images[s].ravel()
         lit = np.flatnonzero(flat > 0)
-        order = _descending(flat, lit)
+        order = descending_places(flat, lit)
         _two_largest(flat, order, size, parent, count, light, roots, areas)
         result[s] = _best_ratio(areas, order.size, counts[s])
     return result
@@ -355,11 +349,14 @@ def clump_fluxes(images):  # type: ignore[no-untyped-def]
 
 @grown
 def _climb(image, uphill):  # type: ignore[no-untyped-def]
-    """Point every pixel to the brightest of itself and its neighbours."""
+    """Point every lit pixel to the brightest of itself and its neighbours."""
     size = image.shape[0]
     for y in range(size):
         for x in range(size):
             best, place = image[y, x], y * size + x
+            uphill[place] = place
+            if not best > 0:
+                continue
             for j in range(max(0, y - 1), min(size, y + 2)):
                 for i in range(max(0, x - 1), min(size, x + 2)):
                     if image[j, i] > best:

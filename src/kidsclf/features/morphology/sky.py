@@ -64,7 +64,7 @@ def border_level(stamps: Any, good: Any) -> tuple[Any, Any]:
         )
         strips.append(xp.concat([xp.reshape(part, (n, -1)) for part in parts], axis=1))
     pixels = xp.where(strips[1], strips[0], xp.asarray(xp.inf, dtype=stamps.dtype))
-    ordered = xp.sort(pixels, axis=1)
+    ordered = xp.sort(pixels, axis=1, stable=False)
     count = arrays.count(strips[1], axis=1)
     median = _quantile(xp, ordered, count, 0.5)
     return median, median - _quantile(xp, ordered, count, SIGMA_QUANTILE)
