@@ -171,6 +171,37 @@ def aperture_sums(images, good, stamps, x, y, radius, elongation, angle):  # typ
     return light, area
 
 
+@compiled
+def radial_moments(images, x, y, radius, elongation, angle):  # type: ignore[no-untyped-def]
+    """Sum the light inside ellipses, and that times the semi-major axis; see ``noise``."""
+    n, size = x.size, images.shape[1]
+    light, moment = np.zeros(n), np.zeros(n)
+    columns, rows, low, high = workspace(size)
+    for s in range(n):
+        cos, sin = np.float32(math.cos(angle[s])), np.float32(math.sin(angle[s]))
+        stretch, x_s, y_s = np.float32(elongation[s]), np.float32(x[s]), np.float32(y[s])
+        x0, x1, y0, y1, ab, _ = _window(
+            size, x[s], y[s], radius[s], elongation[s], angle[s], columns, rows
+        )
+        _corners(columns, x1 - x0 + 1, rows, 0, ab, low)
+        for j in range(y0, y1):
+            _corners(columns, x1 - x0 + 1, rows, j - y0 + 1, ab, high)
+            line, dy = images[s, j, x0:x1], np.float32(j) - y_s
+            first = np.float32(x0) - x_s
+            total, weighed = np.float32(0.0), np.float32(0.0)
+            for i in range(x1 - x0):
+                weight = np.float32((high[i + 1] - high[i]) - (low[i + 1] - low[i]))
+                dx = first + np.float32(i)
+                along, across = dx * cos + dy * sin, (dy * cos - dx * sin) * stretch
+                part_light = weight * line[i]
+                total += part_light
+                weighed += part_light * np.sqrt(along * along + across * across)
+            light[s] += float(total)
+            moment[s] += float(weighed)
+            low, high = high, low
+    return light, moment
+
+
 @part
 def _turned(image, v, u, fy, fx):  # type: ignore[no-untyped-def]
     """Read an image between four pixels; beyond it there is 0."""
@@ -280,22 +311,31 @@ def _spread(rings, width):  # type: ignore[no-untyped-def]
         total -= inside[k]
 
 
+@part
+def _rings(along_y, across_y, x0, cos, sin, stretch, scale, rings):  # type: ignore[no-untyped-def]
+    """Fill the steps of the curve in which the pixels of a row lie; eight pixels at once."""
+    for i in range(rings.size):
+        dx = np.float32(i) - x0
+        along = dx * cos + along_y
+        across = (across_y - dx * sin) * stretch
+        rings[i] = np.int32(np.sqrt(along * along + across * across) * scale)
+
+
 @compiled
 def growth(images, good, x, y, elongation, angle, step, count, width):  # type: ignore[no-untyped-def]
     """Sum light and usable area inside elliptical radii; see ``growth.growth_curve``."""
     n, size = x.size, images.shape[1]
     light, area = np.zeros((n, count)), np.zeros((n, count))
+    rings = np.empty(size, dtype=np.int32)
     for s in range(n):
         cos, sin = np.float32(math.cos(angle[s])), np.float32(math.sin(angle[s]))
         stretch, scale = np.float32(elongation[s]), np.float32(1.0 / step)
         x0, y0 = np.float32(x[s]), np.float32(y[s])
         for j in range(size):
             dy = np.float32(j) - y0
+            _rings(dy * sin, dy * cos, x0, cos, sin, stretch, scale, rings)
             for i in range(size):
-                dx = np.float32(i) - x0
-                along = dx * cos + dy * sin
-                across = (dy * cos - dx * sin) * stretch
-                k = int(math.sqrt(along * along + across * across) * scale)
+                k = rings[i]
                 if k < count and good[s, j, i]:
                     light[s, k] += images[s, j, i]
                     area[s, k] += 1.0

@@ -226,3 +226,50 @@ def power(waves, kernel):  # type: ignore[no-untyped-def]
                 total += kernel[j, i] * (wave.real * wave.real + wave.imag * wave.imag)
             result[s] += total
     return result
+
+
+@weighed
+def signal_to_noise(images, segments, sigma):  # type: ignore[no-untyped-def]
+    """Average signal over noise of the pixels of a segment; see ``noise.signal_to_noise``."""
+    n, size = images.shape[0], images.shape[1]
+    result = np.full(n, np.nan)
+    for s in range(n):
+        total, pixels = 0.0, 0
+        for j in range(size):
+            for i in range(size):
+                if segments[s, j, i] and images[s, j, i] >= 0.0 and sigma[s, j, i] > 0.0:
+                    total += images[s, j, i] / sigma[s, j, i]
+                    pixels += 1
+        if pixels:
+            result[s] = total / pixels
+    return result
+
+
+@weighed
+def touched(segments, holes):  # type: ignore[no-untyped-def]
+    """Say where a hole lies in or next to a segment, bool array (n,); see ``judgement``."""
+    n, size = segments.shape[0], segments.shape[1]
+    result = np.zeros(n, dtype=np.bool_)
+    for s in range(n):
+        for j in range(size):
+            for i in range(size):
+                if holes[s, j, i] and not result[s]:
+                    near = segments[
+                        s, max(0, j - 1) : min(size, j + 2), max(0, i - 1) : min(size, i + 2)
+                    ]
+                    result[s] = near.any()
+    return result
+
+
+@weighed
+def sums_over(images, masks):  # type: ignore[no-untyped-def]
+    """Sum the pixels of each stamp that are set in its mask, float64 array (n,)."""
+    n, size = images.shape[0], images.shape[1]
+    result = np.zeros(n)
+    for s in range(n):
+        for j in range(size):
+            total = np.float32(0)
+            for i in range(size):
+                total += images[s, j, i] * masks[s, j, i]
+            result[s] += total
+    return result

@@ -41,9 +41,9 @@ def sort_by_bits(keys, spare, first):  # type: ignore[no-untyped-def]
         for value in range(256):
             places[value], start = start, start + places[value]
         for key in keys:
-            value = (np.uint64(key) >> shift) & np.uint64(255)
-            spare[places[value]] = key
-            places[value] += 1
+            bucket = (np.uint64(key) >> shift) & np.uint64(255)
+            spare[places[bucket]] = key
+            places[bucket] += 1
         keys, spare = spare, keys
     return keys
 

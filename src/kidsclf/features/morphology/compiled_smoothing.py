@@ -148,4 +148,3 @@ def _bell(sigma, truncate, weights):  # type: ignore[no-untyped-def]
     for k in range(near + 1):
         weights[k] = np.float32(math.exp(-0.5 * (k / sigma) ** 2) / whole)
     return near
-

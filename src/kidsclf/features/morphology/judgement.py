@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from kidsclf.features import arrays
+from kidsclf.features.morphology import compiled_light
 from kidsclf.features.morphology.apertures import aperture_sums
 from kidsclf.features.morphology.feature import Feature
 from kidsclf.features.morphology.filters import box3_smooth
@@ -81,5 +83,7 @@ def _on_edge(xp: Any, segments: Any) -> Any:
 
 def _holed(xp: Any, galaxies: Galaxies) -> Any:
     """Say where masked pixels, other than those of neighbours, touch the segment."""
+    if arrays.is_numpy(galaxies.segments):
+        return compiled_light.touched(galaxies.segments, galaxies.holes)
     around = box3_smooth(xp.astype(galaxies.segments, xp.float32))
     return xp.any((around > 0) & galaxies.holes, axis=(1, 2))

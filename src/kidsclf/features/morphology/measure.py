@@ -11,7 +11,7 @@ from kidsclf.features import arrays
 from kidsclf.features.morphology.feature import Feature
 from kidsclf.features.morphology.galaxies import Galaxies
 from kidsclf.features.morphology.judgement import FLAGS, columns_of
-from kidsclf.features.morphology.segments import detect, outliers
+from kidsclf.features.morphology.segments import detect, outliers, separate
 from kidsclf.features.morphology.sky import border_level
 from kidsclf.features.morphology.table import FEATURES
 
@@ -108,6 +108,8 @@ def prepare(stamps: Any, noise: Any, masks: Any, psf: Any) -> Galaxies:
         good = good & xp.isfinite(noise)
     level, sigma = border_level(stamps, good)
     level, sigma = (xp.where(xp.isfinite(each), each, 0.0) for each in (level, sigma))
+    if arrays.is_numpy(stamps):
+        return Galaxies(*separate(stamps, good, level, sigma), noise, psf)
     images = xp.where(good, stamps - xp.astype(level, xp.float32)[:, None, None], 0.0)
     good = good & ~outliers(images)
     segments, neighbours = detect(images * xp.astype(good, xp.float32), sigma)

@@ -70,7 +70,9 @@ def _spectrum(size: int) -> Any:
 def _pair_sum(xp: Any, light: Any, kernel: Any) -> Any:
     length = kernel.shape[0]
     if arrays.is_numpy(light):
-        return compiled_light.power(scipy.fft.rfft2(light, s=(length, length)), kernel)
+        # along the rows first, so that those beyond the stamp are not transformed
+        waves = scipy.fft.fft(scipy.fft.rfft(light, length, axis=2), length, axis=1)
+        return compiled_light.power(waves, kernel)
     waves = xp.fft.rfftn(light, s=(length, length), axes=(1, 2))
     power = xp.real(waves) ** 2 + xp.imag(waves) ** 2
     return xp.sum(xp.reshape(power * kernel, (light.shape[0], -1)), axis=1, dtype=xp.float64)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from kidsclf.features import arrays
+from kidsclf.features.morphology import compiled, compiled_light
 from kidsclf.features.morphology.apertures import Shape, aperture_sums
 from kidsclf.features.morphology.shape import radii_squared
 
@@ -31,6 +32,10 @@ def signal_to_noise(images: Any, segments: Any, sigma: Any) -> Any:
     """
     xp = arrays.namespace(images)
     n = images.shape[0]
+    if arrays.is_numpy(images):
+        return compiled_light.signal_to_noise(
+            images, segments, xp.broadcast_to(xp.astype(sigma, images.dtype), images.shape)
+        )
     sigma = xp.astype(sigma, images.dtype)
     known = sigma > 0
     inverse = xp.astype(known, images.dtype) / xp.where(known, sigma, xp.ones_like(sigma))
@@ -60,11 +65,15 @@ def kron_radius(images: Any, good: Any, shape: Shape, petrosian: Any) -> Any:
         Pixels; NaN where the light is not positive.
     """
     xp = arrays.namespace(images)
-    everyone = xp.arange(images.shape[0], dtype=xp.int64)
-    weighed = images * xp.sqrt(radii_squared(images.shape[-1], shape))
-    light, moment = (
-        aperture_sums(each, good, everyone, shape, KRON_EXTENT * petrosian)[0]
-        for each in (images, weighed)
-    )
+    radius = KRON_EXTENT * petrosian
+    if arrays.is_numpy(images):
+        x, y, elongation, angle = shape.fields()
+        light, moment = compiled.radial_moments(images, x, y, radius, elongation, angle)
+    else:
+        everyone = xp.arange(images.shape[0], dtype=xp.int64)
+        weighed = images * xp.sqrt(radii_squared(images.shape[-1], shape))
+        light, moment = (
+            aperture_sums(each, good, everyone, shape, radius)[0] for each in (images, weighed)
+        )
     valid = (light > 0) & (moment > 0)
     return xp.where(valid, moment / xp.where(valid, light, 1.0), xp.nan)

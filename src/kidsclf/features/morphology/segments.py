@@ -3,7 +3,7 @@
 from typing import Any
 
 from kidsclf.features import arrays
-from kidsclf.features.morphology import compiled_smoothing
+from kidsclf.features.morphology import compiled_segments, compiled_smoothing
 from kidsclf.features.morphology.filters import box3_smooth
 from kidsclf.features.morphology.gini import region_at
 
@@ -41,13 +41,36 @@ def detect(images: Any, sigma: Any) -> tuple[Any, Any]:
     smooth = box3_smooth(images)
     threshold = xp.astype(DETECTION_SIGMA * sigma, images.dtype)[:, None, None]
     above = smooth > threshold
-    reach = max(2, int(CENTRE_SHARE * size))
+    reach = _centre_reach(size)
     start, side = size // 2 - reach, 2 * reach + 1
     middle = smooth[:, start : start + side, start : start + side]
     brightest = xp.argmax(xp.reshape(middle, (n, side * side)), axis=1)
     place = (start + brightest // side) * size + start + brightest % side
     segments = region_at(above, place)
     return segments, above & ~segments
+
+
+def _centre_reach(size: int) -> int:
+    return max(2, int(CENTRE_SHARE * size))
+
+
+def separate(stamps: Any, usable: Any, level: Any, sigma: Any) -> tuple[Any, Any, Any, Any]:
+    """Subtract the sky of NumPy stamps, leave out outliers, and mask neighbours, in one go.
+
+    Returns
+    -------
+    images, good, segments, holes
+        As in ``Galaxies``.
+    """
+    images, good, segments, holes = compiled_segments.separate(
+        stamps,
+        usable,
+        level.astype(stamps.dtype),
+        (DETECTION_SIGMA * sigma).astype(stamps.dtype),
+        OUTLIER_SIGMA,
+        _centre_reach(stamps.shape[-1]),
+    )
+    return images, good, segments, holes
 
 
 def outliers(images: Any) -> Any:

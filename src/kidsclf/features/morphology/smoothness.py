@@ -3,7 +3,7 @@
 from typing import Any
 
 from kidsclf.features import arrays
-from kidsclf.features.morphology import compiled_smoothing
+from kidsclf.features.morphology import compiled_light, compiled_smoothing
 from kidsclf.features.morphology.apertures import Shape, aperture_sums
 from kidsclf.features.morphology.filters import box_smooths
 
@@ -77,10 +77,13 @@ def sky_roughness(images: Any, sky: Any, petrosian: Any) -> Any:
     xp = arrays.namespace(images)
     width = box_width(petrosian)
     weight = xp.astype(sky, images.dtype)
-    seen = images * weight
-    left = xp.reshape(rises_above_boxes(seen, width) * weight, (images.shape[0], -1))
+    left = rises_above_boxes(images * weight, width)
+    if arrays.is_numpy(images):
+        rough = compiled_light.sums_over(left, sky)
+    else:
+        rough = xp.sum(xp.reshape(left * weight, (images.shape[0], -1)), axis=1, dtype=xp.float64)
     pixels = arrays.count(sky)
-    return xp.sum(left, axis=1, dtype=xp.float64) / xp.where(pixels > 0, pixels, xp.nan)
+    return rough / xp.where(pixels > 0, pixels, xp.nan)
 
 
 def rises_above_boxes(images: Any, width: Any) -> Any:
