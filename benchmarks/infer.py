@@ -12,7 +12,9 @@ all threads of the workers, which other programs on the machine disturb less.
 
 Operations are two for each multiplication of the network as it was trained; what was made ready
 needs a fifth fewer. Beside them stands what a plain matrix product in the same precision reaches in
-the same process: the most that the device can be expected to do.
+the same process: the most that the device can be expected to do. The cost is what a million sources
+take of a core (of a card, where there is one) in the whole stage; times the price of its hour it is
+that of the sources.
 
 ``KERAS_BACKEND=jax python -m benchmarks infer`` measures that backend of Keras instead of
 TensorFlow. Where there is an NVIDIA card, one worker has it: then ``mnn_fast`` is measured too, the
@@ -229,6 +231,11 @@ def _speeds(
             of_clock = [getattr(one, clock) for one in seconds]
             speed = rates(f"{name}: {each}", quantity, "sources/s", done[each], of_clock)
             found[each, quantity] = speed
+    of_stage = next(each for each in ("stage, 2 workers", "stage, 1 worker") if each in taken)
+    speed = found[of_stage, "sources" if cards() else "of one core"]
+    hours = tuple(1e6 / 3600 / each for each in speed.values)
+    unit = f"{'card' if cards() else 'core'} hours a million"
+    found[of_stage, "cost"] = Measurement(f"{name}: {of_stage}", "cost", unit, hours)
     for part in ("reading", "writing"):
         pairs = zip(taken[part], taken["from the store"], strict=True)
         shares = tuple(one.cpu / whole.cpu for one, whole in pairs)

@@ -17,7 +17,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-EARLY = ("kidsclf.run", "dask_jobqueue", "hats", "healpy", "matplotlib.figure", "mocpy")
+EARLY = (
+    *("kidsclf.run", "kidsclf.run_command", "kidsclf.cluster.sky_map", "kidsclf.explorer.server"),
+    *("dask_jobqueue", "hats", "healpy", "matplotlib.figure", "mocpy", "xgboost"),
+)
 """What the command imports sooner or later."""
 _MOST_BYTES = 1 << 20
 

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 
 from kidsclf.config import StoreSettings
 from kidsclf.errors import ConfigError
-from kidsclf.explorer.server import serve
 from kidsclf.pipeline.check import check_work_directory
 from kidsclf.pipeline.compare import compare
 from kidsclf.pipeline.compared_rows import parse_columns, plan_catalogue
@@ -251,6 +250,8 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 
 def _serve(options: argparse.Namespace) -> int:
     work = _work_directory(options)
+    from kidsclf.explorer.server import serve  # noqa: PLC0415  # brings matplotlib
+
     serve(work, options.port, _announce, read_only=options.read_only)
     print("explorer stopped")
     return 0

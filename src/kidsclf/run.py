@@ -1,104 +1,29 @@
-"""The command: survey files in, classified catalogue and report out."""
+"""The command line: which command is meant, and how it ends.
 
-import argparse
+A command brings what it needs itself: ``status`` answers before a cluster or a figure could be
+loaded.
+"""
+
 import logging
 import signal
 import sys
-import tempfile
-import time
 import traceback
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
-import tomli_w
-
-from kidsclf import __version__
-from kidsclf.cluster.open import check_kind, open_cluster, sky_link
-from kidsclf.commands import COMMANDS, Command
-from kidsclf.config import Config
-from kidsclf.errors import ConfigError, KidsclfError, StoreError
-from kidsclf.experiment_command import EXPERIMENT
-from kidsclf.opening import WATCHERS, add_run_arguments, read_configuration, worker_environment
-from kidsclf.pipeline.choosing import remembered_backend, settle_backend
-from kidsclf.pipeline.context import Context
-from kidsclf.pipeline.dry_run import foresee
-from kidsclf.pipeline.first_look import check_inputs
-from kidsclf.pipeline.forecast import forecast_lines
-from kidsclf.pipeline.full_disk import write_failures
-from kidsclf.pipeline.mapping import Engine
-from kidsclf.pipeline.plan import (
-    STAGES,
-    Stage,
-    check_memory,
-    check_networks,
-    choose_stages,
-    memory_gib,
-    run_stages,
-)
-from kidsclf.pipeline.result_lines import result_lines
-from kidsclf.pipeline.scratch import scratch_folders
-from kidsclf.places import Place, files_below, impatient, is_local, place, remove_tree
-from kidsclf.store.failure import INTERRUPTED, failure_kept, one_sentence
-from kidsclf.store.layout import WorkDirectory
-from kidsclf.store.lock import LEASE, locked
-from kidsclf.store.publish import remove_unfinished
-from kidsclf.store.quarantine import read_quarantine
-from kidsclf.store.tables import write_text
-from kidsclf.surveys.column_map import ColumnMap
-from kidsclf.surveys.map_files import load_column_map
-
-_QUARANTINED = 7
-_COMMANDS: dict[str, Command] = {**COMMANDS, EXPERIMENT.name: EXPERIMENT}
-_FIRST_ANSWER_SECONDS = 10.0
-_WRITTEN = "# Written by kidsclf: the settings of the last run in this folder."
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog="kidsclf",
-        description=(
-            "Classify the sources of a survey: read its catalogues and image tiles, train or take "
-            "networks, and write the classified catalogue with a report page. A run that was "
-            "stopped goes on where it stood when the same command is given again."
-        ),
-        epilog=(
-            "stages: "
-            + "; ".join(f"{stage.name} ({stage.meaning})" for stage in STAGES)
-            + ". Exit codes: 0 done, 2 configuration, 3 input files, 4 work directory, 5 cluster, "
-            "6 plan does not fit, 7 done but for what is in quarantine, 1 other, 130 interrupted. "
-            "Other commands: "
-            + "; ".join(f"kidsclf {each.name} ({each.meaning})" for each in _COMMANDS.values())
-            + "."
-        ),
-    )
-    add_run_arguments(parser)
-    parser.add_argument(
-        "--stages", metavar="A,B", help="only these stages, in the order of the journey"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done and stop")
-    parser.add_argument(
-        "--fresh",
-        action="store_true",
-        help="remove what kidsclf made in the work directory and begin anew",
-    )
-    parser.add_argument("--version", action="version", version=f"kidsclf {__version__}")
-    return parser
+from kidsclf.commands import COMMANDS
+from kidsclf.errors import KidsclfError
+from kidsclf.store.failure import INTERRUPTED, one_sentence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     logging.getLogger("distributed").setLevel(logging.ERROR)
     given = list(sys.argv[1:] if arguments is None else arguments)
-    command = _COMMANDS.get(given[0]) if given else None
     with suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: in good order
     try:
-        if command is not None:
-            return command.work(command.parser().parse_args(given[1:]))
-        return _run(build_parser().parse_args(given))
+        return _work(given)()
     except KidsclfError as error:
         print(f"kidsclf: {one_sentence(error)}", file=sys.stderr)
         return error.exit_code
@@ -111,192 +36,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _run(options: argparse.Namespace) -> int:
-    started = time.monotonic()
-    config = read_configuration(options)
-    named = options.stages.split(",") if options.stages else None
-    stages = choose_stages(named, report=config.run.report)
-    survey = load_column_map(config.survey.preset)
-    samples = {name: load_column_map(each.preset) for name, each in config.samples.items()}
-    check_kind(config.cluster)
-    check_memory(config, len(survey.bands), stages)
-    check_networks(config, survey, samples, stages)
-    check_inputs(config, survey, samples, [stage.name for stage in stages])
-    work = WorkDirectory(place(options.workdir, config.store).resolve())
-    _check_overwriting(config, options.config, work, fresh=options.fresh)
-    _check_work_directory(work, options)
-    if options.dry_run:
-        _print_plan(config, survey, samples, stages, work, fresh=options.fresh)
-        return 0
-    print(f"kidsclf {__version__}: {config.run.title}", flush=True)
-    with (
-        write_failures(work.root),
-        locked(work.root),
-        scratch_folders(work, config) as (scratch, logs),
-        open_cluster(
-            config.cluster,
-            scratch=scratch,
-            logs=logs,
-            environment=worker_environment(config),
-        ) as client,
-    ):
-        _prepare(work, config, fresh=options.fresh)
-        watcher = WATCHERS[options.log_format](sys.stderr)
-        engine = Engine(client, work, watcher, config.run.on_bad_input)
-        print(f"{engine.workers} workers ({config.cluster.kind}), dashboard {engine.dashboard}")
-        print(f"map of the sky {sky_link(engine.dashboard)}", flush=True)
-        with failure_kept(work.failure):
-            config, told = settle_backend(config, survey, work, engine)
-            if told is not None:
-                print(told, flush=True)
-                _write_settings(work, config)
-            run_stages(Context(config, work, survey, samples, engine), stages)
-        remove_unfinished(work.root)
-    for line in result_lines(work, time.monotonic() - started):
-        print(line)
-    return _exit_code(work)
+def _work(given: list[str]) -> Callable[[], int]:
+    """Find the command and read its arguments."""
+    word, rest = (given[0], given[1:]) if given else ("", [])
+    if word in COMMANDS:
+        command = COMMANDS[word]
+        return lambda: command.work(command.parser().parse_args(rest))
+    # These open clusters and draw figures.
+    from kidsclf.experiment_command import EXPERIMENT  # noqa: PLC0415
+    from kidsclf.run_command import build_parser, run  # noqa: PLC0415
 
-
-def _exit_code(work: WorkDirectory) -> int:
-    """Say on standard error what was left out; without that, 0."""
-    left_out = len(read_quarantine(work.quarantine))
-    if not left_out:
-        return 0
-    print(
-        f"kidsclf: all was done but {left_out} tasks, which are in quarantine; their records in "
-        f"{work.quarantine} say why, and the same command tries them again",
-        file=sys.stderr,
-    )
-    return _QUARANTINED
-
-
-def _check_overwriting(
-    config: Config, given: str | None, work: WorkDirectory, *, fresh: bool
-) -> None:
-    """Make sure that nothing of the user's is overwritten or removed."""
-    path = place(given, config.store).resolve() if given is not None else None
-    if path is not None and path == work.settings and not _is_ours(path):
-        raise ConfigError(
-            f"the configuration {given} lies where kidsclf writes the resolved one; give it "
-            f"another name, or give another --workdir"
-        )
-    samples = [table for sample in config.samples.values() for table in sample.tables]
-    inputs = [*config.survey.catalogue, *config.survey.tiles, *samples]
-    inputs += [config.train.pretrained] if config.train.pretrained is not None else []
-    inputs += [
-        path for band in config.cutouts.ready_made.values() for path in (band.stamps, band.names)
-    ]
-    for each in inputs if fresh else ():
-        if any(_lies_in(place(each, config.store), folder) for folder in work.made):
-            raise ConfigError(
-                f"--fresh would remove {each}, which this run reads; move it out of {work.root}"
-            )
-
-
-def _lies_in(path: Place, folder: Place) -> bool:
-    """Say whether a path leads into a folder, on the same file system."""
-    return f"{path.resolve()}/".startswith(f"{folder}/")
-
-
-def _is_ours(settings: Place) -> bool:
-    """Say whether a file is a configuration that kidsclf wrote."""
-    if not settings.exists():
-        return False
-    with settings.open(encoding="utf-8", errors="replace") as file:
-        return file.readline().strip() == _WRITTEN
-
-
-def _check_work_directory(work: WorkDirectory, options: argparse.Namespace) -> None:
-    """Make sure that there is a folder to write to, and that ``--fresh`` empties only our own."""
-    try:
-        foreign = options.fresh and _is_foreign(work)
-        if not options.dry_run:
-            _try_to_write(work.root)
-    except StoreError:
-        raise
-    except OSError as error:
-        raise ConfigError(
-            f"--workdir {work.root} was to be written to, but that is not possible "
-            f"({error.strerror or error}); choose another"
-        ) from error
-    if foreign:
-        raise ConfigError(
-            f"--fresh would empty {work.root}, but no run.toml says that it is a work "
-            f"directory of kidsclf; choose another --workdir or remove it yourself"
-        )
-
-
-def _is_foreign(work: WorkDirectory) -> bool:
-    """Say whether a folder holds something, but no run of ours."""
-    if not is_local(work.root):
-        held = any(path.name != LEASE for path in files_below(work.root))
-    else:
-        held = work.root.exists() and any(path.name != LEASE for path in work.root.iterdir())
-    return held and not _is_ours(work.settings)
-
-
-def _try_to_write(root: Place) -> None:
-    if is_local(root):
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=root):
-            return
-    # Nobody wants to wait long for the first answer of a server that was misspelt.
-    probe = impatient(root, _FIRST_ANSWER_SECONDS) / f".probe-{uuid.uuid4().hex}"
-    probe.write_bytes(b"")
-    probe.unlink()
-
-
-def _prepare(work: WorkDirectory, config: Config, *, fresh: bool) -> None:
-    """Take the folder over; only now, so that a cluster that does not open costs nothing."""
-    if fresh:
-        for path in work.made:
-            remove_tree(path)
-    remove_unfinished(work.root)
-    _write_settings(work, config)
-
-
-def _write_settings(work: WorkDirectory, config: Config) -> None:
-    settings = tomli_w.dumps(_without_none(config.model_dump(mode="json")))
-    write_text(work.settings, f"{_WRITTEN}\n{settings}")
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    return value
-
-
-def _print_plan(
-    config: Config,
-    survey: ColumnMap,
-    samples: Mapping[str, ColumnMap],
-    stages: Sequence[Stage],
-    work: WorkDirectory,
-    *,
-    fresh: bool,
-) -> None:
-    needs = memory_gib(config, len(survey.bands))
-    print(f"kidsclf {__version__}: {config.run.title} (dry run, nothing is written)")
-    print(f"work directory  {work.root}{' (exists)' if work.settings.exists() else ''}")
-    print(f"survey          {survey.name}, bands {' '.join(survey.bands)}")
-    print(f"networks        {', '.join(config.train.networks)}")
-    print(
-        f"cluster         {config.cluster.kind}, {config.cluster.workers} workers of "
-        f"{config.cluster.memory_gib_per_worker:g} GiB"
-    )
-    names = [stage.name for stage in stages]
-    removed = 0
-    if fresh:
-        removed = sum(sum(files_below(path).values()) for path in work.made)
-        print("--fresh         what kidsclf made in the work directory is removed first")
-    # What a fresh run finds is what a folder holds that is not there.
-    met = WorkDirectory(work.root / "fresh") if fresh else work
-    config = remembered_backend(config, met)
-    found = foresee(config, met, survey, samples, names)
-    if "report" in names:
-        print("report          the page is made anew by every run")
-    for line in forecast_lines(found, config, work, needs, removed):
-        print(line)
+    if word == EXPERIMENT.name:
+        return lambda: EXPERIMENT.work(EXPERIMENT.parser().parse_args(rest))
+    return lambda: run(build_parser().parse_args(given))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
-from kidsclf.run import build_parser
+from kidsclf.run_command import build_parser
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DEPLOY = CHECKOUT / "deploy"

@@ -16,7 +16,7 @@ from typing import Any
 import dask
 from distributed.utils import get_mp_context
 
-IMPORTS = ("distributed.nanny", "kidsclf.pipeline.plan", "xgboost")
+IMPORTS = ("distributed.nanny", "kidsclf.pipeline.plan", "healpy", "xgboost")
 _METHOD = {"distributed.worker.multiprocessing-method": "forkserver"}
 _ONE_THREAD = "distributed.nanny.pre-spawn-environ"
 _SAFE_PATH = {"PYTHONSAFEPATH": "1"}

@@ -3,6 +3,7 @@
 Schedulers and dashboards of ``local`` and ``cuda`` listen on loopback only.
 """
 
+import importlib
 import logging
 import multiprocessing
 import pkgutil
@@ -26,7 +27,7 @@ from kidsclf.cluster.local import (
     workers_without_main,
 )
 from kidsclf.cluster.security import DASHBOARD_OPTIONS
-from kidsclf.cluster.sky_map import SKY_PAGE, show_sky
+from kidsclf.cluster.sky_states import SKY_PAGE, follow_sky
 from kidsclf.cluster.slurm import await_first_job, lifetime_seconds, slurm_cluster
 from kidsclf.config import ClusterSettings
 from kidsclf.errors import ClusterError
@@ -89,6 +90,8 @@ def open_cluster(
             with _connect(settings.kind) as client:
                 yield client
             return
+        # Adds its page to the dashboards that start from here on; brings Bokeh.
+        importlib.import_module("kidsclf.cluster.sky_map")
         if settings.kind == "slurm":
             cluster = slurm_cluster(settings, scratch, logs, environment)
         else:
@@ -135,7 +138,7 @@ def _instruct(client: Client, cluster: Any, settings: ClusterSettings) -> None:
         client.register_plugin(PassesTheWordOn())
     else:
         client.register_plugin(_InTheClientsTerminal())
-    cluster.scheduler.loop.add_callback(show_sky, cluster.scheduler)
+    cluster.scheduler.loop.add_callback(follow_sky, cluster.scheduler)
 
 
 def _close(client: Client, cluster: Any) -> None:

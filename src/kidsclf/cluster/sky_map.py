@@ -16,12 +16,9 @@ from bokeh.transform import factor_cmap
 from distributed import Scheduler
 from distributed.dashboard.scheduler import applications
 
-from kidsclf.cluster.sky_states import PLUGIN, STATES, SkyStates, follow_sky
+from kidsclf.cluster.sky_states import PLUGIN, SKY_PAGE, STATES, SkyStates, follow_sky
 from kidsclf.sky.outline import hammer, mean_ra, outline
 from kidsclf.sky.partition import Partition
-
-SKY_PAGE = "/individual-sky"
-"""Dask lists pages of such names under "More..."."""
 
 # Okabe & Ito 2008: told apart by the colour-blind too.
 COLOURS = {
@@ -36,14 +33,9 @@ _LINES = 4
 """Meridians and parallels that the field should show at least."""
 
 
-def show_sky(scheduler: Scheduler) -> None:
-    """Let a scheduler keep what its page shows."""
-    follow_sky(scheduler)
-
-
 def dask_setup(scheduler: Scheduler) -> None:
     """Serve as a ``--preload`` of ``dask scheduler``."""
-    show_sky(scheduler)
+    follow_sky(scheduler)
 
 
 class SkyMap:

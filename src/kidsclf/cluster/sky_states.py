@@ -21,6 +21,8 @@ TOPIC = "kidsclf-sky"
 STATES = ("pending", "running", "done", "quarantined")
 MOST_CELLS = 4096
 PLUGIN = "kidsclf-sky"
+SKY_PAGE = "/individual-sky"
+"""Of the dashboard; Dask lists pages of such names under "More..."."""
 
 _LABEL = re.compile(r"\d+/\d+")
 _KEY = re.compile(r"-(\d+/\d+)-[0-9a-f]{32}$")

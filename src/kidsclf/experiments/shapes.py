@@ -11,7 +11,6 @@ from kidsclf.config import Config, TrainSettings
 from kidsclf.experiments.rows import ChosenRows
 from kidsclf.features.colours import photometry_features
 from kidsclf.features.table import morphology_asked, sersic_asked
-from kidsclf.models.trees import grow_trees
 from kidsclf.pipeline.packed_sample import PackedSample
 
 STELLARITY = "spread_model"
@@ -46,6 +45,8 @@ def answer_with_shapes(
     trees : int
         Boosting rounds.
     """
+    from kidsclf.models.trees import grow_trees  # noqa: PLC0415  # brings XGBoost
+
     magnitudes = sample.photometry.magnitudes[:, :bands]
     inputs = np.concatenate([photometry_features(magnitudes), sample.shapes], axis=1)
     booster, _ = grow_trees(

@@ -1,10 +1,10 @@
 """Rows that lie so close to a pixel's border that the pixel on the other side must see them too."""
 
-import healpy
 import numpy as np
 from numpy.typing import NDArray
 
 from kidsclf.errors import PlanError
+from kidsclf.sky import healpix
 from kidsclf.sky.margin import margin_order
 from kidsclf.sky.partition import INDEX_ORDER
 
@@ -42,7 +42,7 @@ def beyond_borders(
     border, place = np.unique(cells[rows], return_inverse=True)
     if len(border) == 0:
         return rows, rows.copy()
-    around = healpy.get_all_neighbours(1 << fine, border, nest=True)
+    around = healpix.get_all_neighbours(1 << fine, border, nest=True)
     shift = 2 * (fine - order)
     other = np.where((around >= 0) & (around >> shift != border >> shift), around >> shift, -1)
     other.sort(axis=0)

@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-import healpy
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kidsclf.sky import healpix
 from kidsclf.sky.partition import Partition
 
 
 def partition_cap(partition: Partition) -> tuple[float, float, float]:
     """Give centre and radius, degrees, of a circle that holds a partition."""
     nside = 1 << partition.order
-    ra, dec = healpy.pix2ang(nside, partition.pixel, nest=True, lonlat=True)
-    return float(ra), float(dec), float(np.degrees(healpy.max_pixrad(nside)))
+    ra, dec = healpix.pix2ang(nside, partition.pixel, nest=True, lonlat=True)
+    return float(ra), float(dec), float(np.degrees(healpix.max_pixrad(nside)))
 
 
 def separation_deg(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> NDArray[np.float64]:
@@ -36,7 +36,7 @@ def pixel_directions(order: int, pixels: NDArray[np.int64]) -> NDArray[np.float6
     >>> pixel_directions(0, np.array([4])).round(6).tolist()
     [[1.0, 0.0, 0.0]]
     """
-    return np.stack(healpy.pix2vec(1 << order, pixels, nest=True), axis=-1)
+    return np.stack(healpix.pix2vec(1 << order, pixels, nest=True), axis=-1)
 
 
 def cap_of(order: int, pixels: NDArray[np.int64]) -> tuple[float, float, float]:
@@ -49,7 +49,7 @@ def cap_of(order: int, pixels: NDArray[np.int64]) -> tuple[float, float, float]:
     [45.0, 0.597, 0.954]
     """
     directions = pixel_directions(order, pixels)
-    return _cap_round(directions, np.full(len(pixels), healpy.max_pixrad(1 << order)))
+    return _cap_round(directions, np.full(len(pixels), healpix.max_pixrad(1 << order)))
 
 
 def cap_of_partitions(partitions: Sequence[Partition]) -> tuple[float, float, float]:
@@ -59,7 +59,7 @@ def cap_of_partitions(partitions: Sequence[Partition]) -> tuple[float, float, fl
     [45.0, 0.597, 0.954]
     """
     caps = np.array([partition_cap(each) for each in partitions]).reshape(-1, 3)
-    directions = np.asarray(healpy.ang2vec(caps[:, 0], caps[:, 1], lonlat=True), np.float64)
+    directions = np.asarray(healpix.ang2vec(caps[:, 0], caps[:, 1], lonlat=True), np.float64)
     return _cap_round(directions, np.radians(caps[:, 2]))
 
 
@@ -70,7 +70,7 @@ def _cap_round(
     mean = directions.sum(axis=0)
     length = float(np.linalg.norm(mean))
     centre = mean / length if length > 1e-6 * max(len(radii), 1) else np.array([1.0, 0.0, 0.0])
-    ra, dec = healpy.vec2ang(centre, lonlat=True)
+    ra, dec = healpix.vec2ang(centre, lonlat=True)
     apart = np.arccos(np.clip(directions @ centre, -1, 1))
     radius = np.degrees((apart + radii).max(initial=0.0))
     return float(ra[0]), float(dec[0]), float(min(radius, 180.0))

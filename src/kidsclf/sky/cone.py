@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import healpy
 import numpy as np
 from numpy.typing import NDArray
 
+from kidsclf.sky import healpix
 from kidsclf.sky.cap import separation_deg
 from kidsclf.sky.margin import Stretches, stretches_of_pixels
 from kidsclf.sky.partition import INDEX_ORDER
@@ -34,7 +34,7 @@ class Cone:
         """
         least = np.radians(max(self.radius_deg, 1e-7)) / _PIXELS_ACROSS
         order = int(np.clip(np.floor(np.log2(np.sqrt(np.pi / 3) / least)), 0, INDEX_ORDER - 2))
-        centre = healpy.ang2vec(self.ra, self.dec, lonlat=True)
+        centre = healpix.ang2vec(self.ra, self.dec, lonlat=True)
         radius = min(np.radians(self.radius_deg) * (1 + 1e-9) + 1e-9, np.pi)
-        pixels = healpy.query_disc(1 << order, centre, radius, inclusive=True, nest=True)
+        pixels = healpix.query_disc(1 << order, centre, radius, inclusive=True, nest=True)
         return stretches_of_pixels(np.sort(pixels), 2 * (INDEX_ORDER - order))

@@ -7,10 +7,10 @@ stretch is what can be read of them.
 
 from functools import lru_cache
 
-import healpy
 import numpy as np
 from numpy.typing import NDArray
 
+from kidsclf.sky import healpix
 from kidsclf.sky.partition import INDEX_ORDER, Partition
 
 Stretches = NDArray[np.int64]
@@ -23,7 +23,7 @@ _SAFETY = 4.0
 def margin_order(margin_arcsec: float) -> int:
     """Give the finest order whose pixels are nowhere narrower than the margin."""
     least = _SAFETY * margin_arcsec / 60.0
-    wide = [k for k in range(INDEX_ORDER + 1) if healpy.nside2resol(1 << k, arcmin=True) >= least]
+    wide = [k for k in range(INDEX_ORDER + 1) if healpix.nside2resol(1 << k, arcmin=True) >= least]
     return max(wide)
 
 
@@ -102,7 +102,7 @@ def _with_neighbours(order: int, pixels: NDArray[np.int64]) -> NDArray[np.int64]
     pixels = distinct(pixels)
     if len(pixels) == 0:
         return pixels
-    around = healpy.get_all_neighbours(1 << order, pixels, nest=True)
+    around = healpix.get_all_neighbours(1 << order, pixels, nest=True)
     return distinct(np.append(around[around >= 0], pixels))
 
 

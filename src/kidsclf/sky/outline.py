@@ -1,9 +1,9 @@
 """Outlines of partitions, and a map of the whole sky to draw them on."""
 
-import healpy
 import numpy as np
 from numpy.typing import NDArray
 
+from kidsclf.sky import healpix
 from kidsclf.sky.partition import Partition
 
 FloatArray = NDArray[np.float64]
@@ -28,9 +28,9 @@ def outline(
         Degrees; right ascension runs on across the border, so it may leave [0, 360).
     """
     nside = 1 << partition.order
-    corners = healpy.boundaries(nside, partition.pixel, step=points, nest=True)
-    ra, dec = healpy.vec2ang(corners.T, lonlat=True)
-    own = float(healpy.pix2ang(nside, partition.pixel, nest=True, lonlat=True)[0])
+    corners = healpix.boundaries(nside, partition.pixel, step=points, nest=True)
+    ra, dec = healpix.vec2ang(corners.T, lonlat=True)
+    own = float(healpix.pix2ang(nside, partition.pixel, nest=True, lonlat=True)[0])
     centre = around_ra + (own - around_ra + 180.0) % 360.0 - 180.0
     return centre + (ra - centre + 180.0) % 360.0 - 180.0, dec
 
@@ -42,7 +42,7 @@ def mean_ra(partitions: list[Partition]) -> float:
     0.0
     """
     angles = [
-        np.radians(healpy.pix2ang(1 << each.order, each.pixel, nest=True, lonlat=True)[0])
+        np.radians(healpix.pix2ang(1 << each.order, each.pixel, nest=True, lonlat=True)[0])
         for each in partitions
     ]
     return float(np.degrees(np.angle(np.exp(1j * np.array(angles)).sum())) % 360.0)

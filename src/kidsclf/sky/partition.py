@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-import healpy
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from kidsclf.sky import healpix
 
 INDEX_ORDER = 29
 """Order of the spatial index; its pixels are 0.4 milliarcseconds wide."""
@@ -35,7 +36,7 @@ class Partition:
     @property
     def area_sq_deg(self) -> float:
         """Solid angle in square degrees."""
-        return float(healpy.nside2pixarea(1 << self.order, degrees=True))
+        return float(healpix.nside2pixarea(1 << self.order, degrees=True))
 
     def contains(self, index: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Say which order-29 pixels lie inside."""
@@ -70,5 +71,5 @@ def spatial_index(ra: ArrayLike, dec: ArrayLike) -> NDArray[np.int64]:
         Degrees; dec within [-90, 90], both finite.
     """
     nside = 1 << INDEX_ORDER
-    index = healpy.ang2pix(nside, np.asarray(ra), np.asarray(dec), nest=True, lonlat=True)
+    index = healpix.ang2pix(nside, np.asarray(ra), np.asarray(dec), nest=True, lonlat=True)
     return np.asarray(index, dtype=np.int64)
