@@ -97,6 +97,8 @@ TAUGHT = 2_000
 LOG_ODDS = 4.0
 """Standard deviation of the logarithm of a class's odds."""
 OF_THE_BARE, OF_THE_BARE_ON_A_CARD, OF_KERAS = 0.95, 0.9, 1.5
+BIAS = 0.1
+"""Standard deviation of the biases of layers of photometry: tables of several hundred pieces."""
 SIDE, SIDE_ON_A_CARD, PRODUCTS = 1024, 8192, 16
 """Of the matrices that are multiplied for the most that the device can do."""
 CLOCKS = {"sources": "wall", "of one core": "cpu"}
@@ -519,6 +521,7 @@ def _make_network(root: Path, name: str, description: InputDescription) -> Any:
     model.get_layer("standardise").set_weights([centre, width])
     if stamps is not None:
         model.get_layer("stretch").set_weights([np.array([NOISE])])
+    _bend(model, random)
     network = NeuralNetwork(network_entry(name), description, model)
     last = model.get_layer("probabilities")
     kernel, bias = last.get_weights()
@@ -527,6 +530,18 @@ def _make_network(root: Path, name: str, description: InputDescription) -> Any:
     factor = LOG_ODDS / logits.std(axis=0).mean()
     last.set_weights([factor * kernel, factor * (bias - logits.mean(axis=0))])
     return network
+
+
+def _bend(model: Any, random: np.random.Generator) -> None:
+    """Give the layers of photometry biases, as training does.
+
+    Without, all that they make of a magnitude bends at the same place, and its table is two pieces
+    instead of several hundred.
+    """
+    for layer in model.layers:
+        if layer.name.startswith("photometry_") and len(layer.weights) == 2:
+            kernel, bias = layer.get_weights()
+            layer.set_weights([kernel, random.normal(0, BIAS, bias.shape)])
 
 
 def _features(root: Path, description: InputDescription) -> tuple[np.ndarray, np.ndarray | None]:

@@ -27,31 +27,40 @@ def cells(nodes: NDArray[np.float32]) -> NDArray[np.int32]:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def add_tables(values, nodes, before, tables, out):  # type: ignore[no-untyped-def]
-    """Add to each row of ``out`` what the tables say of a row of values.
+def sum_tables(  # type: ignore[no-untyped-def]
+    photometry, centre, width_of, nodes, before, tables, bias, out
+):
+    """Fill each row of ``out`` with a bias and what the tables say of a row of photometry.
 
-    Four tables are added at a time, so that a row of ``out`` goes through the registers a quarter
-    as often. The order of the sums is that of the tables, whatever rows come before or after.
+    Numbers are standardised, and clipped to between the first node and the last. Four tables are
+    added at a time, so that a row of ``out`` goes through the registers a quarter as often. The
+    order of the sums is that of the tables, whatever rows come before or after.
 
     Parameters
     ----------
-    values : float32 array (n, features)
-        Between the first node and the last.
+    photometry : float32 array (n, features)
+        NaN where missing, which is taken as the centre.
+    centre, width_of : float32 arrays (features,)
+        Of the standardisation.
     nodes : float32 array (k,)
     before : int32 array (CELLS,)
         Of ``cells``.
     tables : float32 array (features, k, width)
         Function of each feature at the nodes.
+    bias : float32 array (width,)
     out : float32 array (n, width)
         Changed in place.
     """
-    features, last = values.shape[1], len(nodes) - 2
+    features, last = photometry.shape[1], len(nodes) - 2
     width = out.shape[1]
     scale = np.float32(CELLS) / (nodes[-1] - nodes[0])
     place, share = np.empty(features, np.int32), np.empty(features, np.float32)
-    for row in range(len(values)):
+    for row in range(len(photometry)):
         for feature in range(features):
-            value = values[row, feature]
+            value = (photometry[row, feature] - centre[feature]) / width_of[feature]
+            if value != value:  # noqa: PLR0124  (NaN is not itself)
+                value = np.float32(0)
+            value = min(max(value, nodes[0]), nodes[-1])
             node = before[min(int((value - nodes[0]) * scale), CELLS - 1)]
             # Rounding may put a value into the next cell.
             while node > 0 and value < nodes[node]:
@@ -61,6 +70,7 @@ def add_tables(values, nodes, before, tables, out):  # type: ignore[no-untyped-d
             place[feature] = node
             share[feature] = (value - nodes[node]) / (nodes[node + 1] - nodes[node])
         sums = out[row]
+        sums[:] = bias
         first = 0
         while first + 4 <= features:
             right_0, right_1 = share[first], share[first + 1]

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from kidsclf.models.compiled import add_tables, cells
+from kidsclf.models.compiled import cells, sum_tables
 from kidsclf.models.feng import HEAD_WIDTHS, PHOTOMETRY_WIDTHS, SEQUENCE, STANDARDISE
 from kidsclf.models.network import Photometry
 from kidsclf.models.piecewise import tabulate
@@ -32,11 +32,9 @@ class PhotometryTables:
     Attributes
     ----------
     centre, width : float32 arrays (features,)
-        Of the standardisation, as of ``limit``.
-    limit : float
-        Standardised numbers are clipped to within it.
+        Of the standardisation.
     nodes : float32 array (k,)
-        From ``-limit`` to ``limit``.
+        Standardised numbers are clipped to between the first and the last.
     before : int32 array
         Of ``compiled.cells``.
     tables : float32 array (features, k, units)
@@ -46,7 +44,6 @@ class PhotometryTables:
 
     centre: NDArray[np.float32]
     width: NDArray[np.float32]
-    limit: float
     nodes: NDArray[np.float32]
     before: NDArray[np.int32]
     tables: NDArray[np.float32]
@@ -65,7 +62,6 @@ class PhotometryTables:
         return cls(
             centre,
             width,
-            standardise.limit,
             branch.nodes,
             cells(branch.nodes),
             np.ascontiguousarray(branch.values @ by_feature, np.float32),
@@ -85,19 +81,18 @@ class PhotometryTables:
         -------
         float32 array (n, units)
         """
-        scaled = (photometry - self.centre) / self.width
-        scaled = np.where(np.isnan(photometry), np.float32(0), scaled)
-        scaled = np.clip(scaled, np.float32(-self.limit), np.float32(self.limit))
-        out = np.tile(self.bias, (len(photometry), 1))
+        out = np.empty((len(photometry), len(self.bias)), np.float32)
         if threads == 1:
-            self._add(scaled, out)
+            self._fill(photometry, out)
             return out
+        parts = (np.array_split(each, threads) for each in (photometry, out))
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(self._add, np.array_split(scaled, threads), np.array_split(out, threads)))
+            list(pool.map(self._fill, *parts))
         return out
 
-    def _add(self, scaled: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-        add_tables(scaled, self.nodes, self.before, self.tables, out)
+    def _fill(self, photometry: Photometry, out: NDArray[np.float32]) -> None:
+        scaling, tables = (self.centre, self.width), (self.nodes, self.before, self.tables)
+        sum_tables(photometry, *scaling, *tables, self.bias, out)
 
 
 def _weights(model: keras.Model, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
