@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,7 +93,7 @@ def measure(size: str, repeats: int) -> Record:
         costs = [_WORKERS * each / trivial_tasks for each in seconds["nothing"]]
         pairs = zip(seconds["published"], seconds["written"], strict=True)
         publishing = [max(0.0, (a - b) / 20) for a, b in pairs]
-        job = _main_job(root, partitions, partition_rows)
+        job, stages = _main_job(root, partitions, partition_rows)
         scale = _many_partitions(root, many)
     shares = [
         (cost * job["tasks"] + rename * job["files"]) / (cost * job["tasks"] + job["seconds"])
@@ -114,6 +115,10 @@ def measure(size: str, repeats: int) -> Record:
             Measurement("publishing a file of 1 MB", "worker's time", "s", tuple(publishing)),
             share,
             *speeds.values(),
+            *(
+                Measurement(f"main job: {stage}", "share", "of seconds", (value,) * repeats)
+                for stage, value in stages.items()
+            ),
             *(Measurement("many partitions", *key, (scale[key],) * repeats) for key in scale),
         ),
         (
@@ -181,8 +186,10 @@ def _write_files(root: Path, count: int, *, publish: bool) -> None:
             path.write_bytes(content)
 
 
-def _main_job(root: Path, partitions: int, partition_rows: int) -> dict[str, float | int]:
-    """Run all stages; add up what the receipts say of their tasks."""
+def _main_job(
+    root: Path, partitions: int, partition_rows: int
+) -> tuple[dict[str, float | int], dict[str, float]]:
+    """Run all stages; add up what the receipts say of their tasks, and give each stage's share."""
     survey, work, rows = root / "survey", root / "work", partitions * partition_rows
     survey.mkdir()
     pq.write_table(_sources(rows), survey / "catalogue.parquet")
@@ -199,14 +206,20 @@ def _main_job(root: Path, partitions: int, partition_rows: int) -> dict[str, flo
     receipts = [json.loads(path.read_text()) for path in work.glob("receipts/*/[!.]*.json")]
     tasks = [each for each in receipts if each["task"] != "summary"]
     partitions = [each["rows"] for each in tasks if each["stage"] == "ingest"]
-    return {
+    seconds: Counter[str] = Counter()
+    for each in tasks:
+        seconds[each["stage"].partition(".")[0]] += each["seconds"]
+    total = sum(seconds.values())
+    shares = {stage: each / total for stage, each in seconds.most_common()}
+    told = {
         "rows": rows,
         "rows a partition": int(statistics.median(partitions)),
         "tasks": len(tasks),
         "files": sum(len(each["outputs"]) for each in tasks),
-        "seconds": round(sum(each["seconds"] for each in tasks), 3),
+        "seconds": round(total, 3),
         "seconds with start and end": round(took, 1),
     }
+    return told, shares
 
 
 def _sources(rows: int) -> pa.Table:
