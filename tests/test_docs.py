@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from kidsclf import errors, run
+from kidsclf import errors, run_command
 from kidsclf.config import Config
 from kidsclf.pipeline.plan import STAGES
 
@@ -73,7 +73,7 @@ def test_every_setting_is_documented_with_its_default(name: str) -> None:
 
 def test_every_option_is_documented() -> None:
     text = (DOCS / "configuration.md").read_text(encoding="utf-8")
-    options = re.findall(r"--[a-z-]+", run.build_parser().format_help())
+    options = re.findall(r"--[a-z-]+", run_command.build_parser().format_help())
     assert {option for option in options if f"`{option}" not in text} == set()
 
 
