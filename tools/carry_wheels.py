@@ -42,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     needed = [f"{name}=={at}" for name, at in needed_packages(there, options.python).items()]
     needed += options.more
     options.folder.mkdir(parents=True, exist_ok=True)
+    for old in options.folder.glob("*.whl"):  # of two versions the other might be installed
+        old.unlink()
     download(options.folder, needed, options.python)
     mib = sum(each.stat().st_size for each in options.folder.glob("*.whl")) / 2**20
     sys.stdout.write(f"{len(needed)} wheels, {mib:.1f} MiB in {options.folder}\n")
@@ -80,13 +82,14 @@ def needed_packages(there: set[str], python: str) -> dict[str, str]:
     dict of str to str
         Version by canonical name.
     """
-    left_out, found = there | set(WITHOUT), dict[str, str]()
+    left_out, found, asked_before = there | set(WITHOUT), dict[str, str](), set[str]()
     waiting = [Requirement("kidsclf")]
     while waiting:
         asked = waiting.pop()
         name = canonicalize_name(asked.name)
-        if name in left_out or name in found:
+        if name in left_out or str(asked) in asked_before:
             continue
+        asked_before.add(str(asked))
         installed = distribution(asked.name)
         found[name] = installed.version
         waiting += _needs(installed.requires or (), asked.extras, python)

@@ -51,7 +51,9 @@ def _trees():
 @pytest.fixture(scope="module", params=["mnn", "mlp", "xgboost", "xgboost, laid out"])
 def network(request):
     if request.param == "xgboost, laid out":
-        return ForestNetwork.of(_trees(), 2)
+        laid_out = ForestNetwork.of(_trees(), 2)
+        assert isinstance(laid_out, ForestNetwork)
+        return laid_out
     return _trees() if request.param == "xgboost" else _neural(request.param)
 
 

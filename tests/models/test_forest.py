@@ -6,6 +6,7 @@ import xgboost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kidsclf.errors import PlanError
 from kidsclf.models.description import InputDescription
 from kidsclf.models.forest import Forest, ForestNetwork
 from kidsclf.models.table import network_entry
@@ -122,3 +123,17 @@ def test_trees_of_other_data_are_left_to_xgboost(booster):
     other = InputDescription(tuple("ugriz"), (), 0, DATA.classes)
     network = TreeNetwork(network_entry("xgboost"), other, booster)
     assert ForestNetwork.of(network, 1) is network
+
+
+def test_photometry_of_another_width_is_refused(booster):
+    forest = Forest.of(booster)
+    assert forest is not None
+    width = len(forest.cuts)
+    for wrong in (width - 1, width + 1):
+        with pytest.raises(PlanError, match=f"asked about sources with {wrong}"):
+            forest.ask(np.zeros((4, wrong), np.float32))
+
+
+def test_a_model_too_large_to_be_read_is_left_to_xgboost(booster, monkeypatch):
+    monkeypatch.setattr("kidsclf.models.forest._LARGEST_BYTES", len(booster.save_raw("ubj")) - 1)
+    assert Forest.of(booster) is None

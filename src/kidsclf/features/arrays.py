@@ -53,7 +53,7 @@ def count(masks: Any, axis: int | tuple[int, ...] = (1, 2)) -> Any:
     """Count what is set in each mask, float64 array (n,)."""
     if is_numpy(masks) and axis == (1, 2):
         # eight pixels a byte, whose bits a processor counts at once
-        packed = np.packbits(masks.reshape(masks.shape[0], -1), axis=1)
+        packed = np.packbits(masks.reshape(masks.shape[0], masks.shape[1] * masks.shape[2]), axis=1)
         return np.bitwise_count(packed).sum(axis=1, dtype=np.float64)
     xp = namespace(masks)
     return xp.sum(xp.astype(masks, xp.float32), axis=axis, dtype=xp.float64)

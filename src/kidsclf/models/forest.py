@@ -13,6 +13,7 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
+from kidsclf.errors import PlanError
 from kidsclf.models.compiled_trees import LANES, TOGETHER, ask_trees
 from kidsclf.models.description import InputDescription
 from kidsclf.models.network import Photometry, Probabilities, Stamps
@@ -20,6 +21,8 @@ from kidsclf.models.trees import TreeNetwork
 
 _TOP = 5
 """Levels whose nodes are all asked: so many cost less than to look nodes up."""
+_LARGEST_BYTES = 64 * 1024**2
+"""Of a model's file; while it is read, memory holds some ten times as much."""
 _DEEPEST = 12
 """Trees are filled up to their depth, which doubles them with each level."""
 
@@ -42,9 +45,11 @@ class Forest:
     def of(cls, booster: xgboost.Booster) -> "Forest | None":
         """Lay out a booster; None where only XGBoost can ask it.
 
-        That is one of another kind than plain trees of numbers for a softmax, or of trees deeper
-        than 12 levels.
+        That is one of another kind than plain trees of numbers for a softmax, of trees deeper than
+        12 levels, or of so many that reading them would take gigabytes.
         """
+        if len(booster.save_raw("ubj")) > _LARGEST_BYTES:
+            return None
         learner = json.loads(bytes(booster.save_raw("json")))["learner"]
         trees, parameters = _plain_trees(learner), learner["learner_model_param"]
         if not trees:
@@ -74,7 +79,18 @@ class Forest:
         return found == (description.photometry_features, len(description.classes))
 
     def ask(self, photometry: Photometry) -> Probabilities:
-        """Say the probability of each class, float32 array (n, classes)."""
+        """Say the probability of each class, float32 array (n, classes).
+
+        Raises
+        ------
+        PlanError
+            If the photometry has another number of columns than the trees were grown on.
+        """
+        if photometry.shape[1] != len(self.cuts):
+            raise PlanError(
+                f"trees of {len(self.cuts)} magnitudes and colours were asked about sources with "
+                f"{photometry.shape[1]}; train them on this survey"
+            )
         out = np.empty((len(photometry), len(self.start)), np.float32)
         ranks = np.zeros((2 * photometry.shape[1], LANES), self.ranks_at.dtype)
         layout = (self.rows, self.ranks_at, self.nodes, self.leaves, self.classes, self.start)

@@ -156,7 +156,8 @@ def rows_of(table: pa.Table, some: pa.Table, partition: Partition) -> NDArray[np
         tried = order[places[left]]
         here = index[tried] == wanted[left]
         left, tried = left[here], tried[here]
-        same = pc.equal(names.take(tried), wanted_names.take(left)).to_numpy(zero_copy_only=False)
+        same = pc.equal(names.take(tried), wanted_names.take(left)).fill_null(False)
+        same = same.to_numpy(zero_copy_only=False)
         rows[left[same]] = tried[same]
         left = left[~same]
         places[left] += 1

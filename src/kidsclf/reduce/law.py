@@ -112,7 +112,7 @@ def _added(left: Any, right: Any) -> Any:
         return add_states(left, right)
     if isinstance(left, list):
         pairs = zip(left, right, strict=True)
-        if left and isinstance(left[0], list | dict):
+        if any(isinstance(one, list | dict) for one in left):
             return [_added(one, other) for one, other in pairs]
         return [one + other for one, other in pairs]  # most of what is added: no call for each
     return left + right

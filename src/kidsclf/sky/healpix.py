@@ -9,4 +9,6 @@ from typing import Any
 
 def __getattr__(name: str) -> Any:
     """Give one of healpy's functions: ``healpix.ang2pix``."""
+    if name.startswith("__"):  # what is asked of any module
+        raise AttributeError(name)
     return getattr(importlib.import_module("healpy"), name)

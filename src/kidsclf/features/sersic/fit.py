@@ -27,7 +27,7 @@ from kidsclf.features.sersic.psf import describe_psf
 from kidsclf.features.sersic.record import SersicFits
 
 TOLERANCE = 1e-3
-"""Fall of chi-square at which a fit ends: within 0.03 standard deviations of the minimum."""
+"""Fall of chi-square at which a fit ends: mostly within 0.03 standard deviations of the minimum."""
 
 ROUGH_TOLERANCE = 0.1
 """The same on coarse pixels, whose minimum lies elsewhere by about as much."""
