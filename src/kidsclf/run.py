@@ -10,9 +10,11 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
 
 from kidsclf.commands import COMMANDS
-from kidsclf.errors import KidsclfError
+from kidsclf.errors import ConfigError, KidsclfError
 from kidsclf.store.failure import INTERRUPTED, one_sentence
 
 
@@ -46,9 +48,22 @@ def _work(given: list[str]) -> Callable[[], int]:
     from kidsclf.experiment_command import EXPERIMENT  # noqa: PLC0415
     from kidsclf.run_command import build_parser, run  # noqa: PLC0415
 
+    _check_word(word, [*COMMANDS, EXPERIMENT.name])
     if word == EXPERIMENT.name:
         return lambda: EXPERIMENT.work(EXPERIMENT.parser().parse_args(rest))
     return lambda: run(build_parser().parse_args(given))
+
+
+def _check_word(word: str, known: Sequence[str]) -> None:
+    """Refuse a word that is neither a command, an option nor a file."""
+    plain = word.isidentifier() and not Path(word).exists()
+    if plain and word not in known:
+        near = get_close_matches(word, known, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(
+            f"'{word}' is neither a command nor a configuration file; {meant}commands are "
+            f"{', '.join(known)}, anything else has to be the path of a TOML file"
+        )
 
 
 if __name__ == "__main__":

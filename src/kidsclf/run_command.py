@@ -5,7 +5,8 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import tomli_w
@@ -14,7 +15,7 @@ from kidsclf import __version__
 from kidsclf.cluster.open import check_kind, open_cluster, sky_link
 from kidsclf.commands import COMMANDS
 from kidsclf.config import Config
-from kidsclf.errors import ConfigError, StoreError
+from kidsclf.errors import ConfigError, KidsclfError, StoreError
 from kidsclf.experiment_command import EXPERIMENT
 from kidsclf.opening import WATCHERS, add_run_arguments, read_configuration, worker_environment
 from kidsclf.pipeline.choosing import remembered_backend, settle_backend
@@ -115,12 +116,13 @@ def run(options: argparse.Namespace) -> int:
             environment=worker_environment(config),
         ) as client,
     ):
+        before = {} if options.fresh else _records(work)
         _prepare(work, config, fresh=options.fresh)
         watcher = WATCHERS[options.log_format](sys.stderr)
         engine = Engine(client, work, watcher, config.run.on_bad_input)
         print(f"{engine.workers} workers ({config.cluster.kind}), dashboard {engine.dashboard}")
         print(f"map of the sky {sky_link(engine.dashboard)}", flush=True)
-        with failure_kept(work.failure):
+        with _as_before_if_refused(work, before, engine), failure_kept(work.failure):
             config, told = settle_backend(config, survey, work, engine)
             if told is not None:
                 print(told, flush=True)
@@ -219,6 +221,29 @@ def _try_to_write(root: Place) -> None:
     probe = impatient(root, _FIRST_ANSWER_SECONDS) / f".probe-{uuid.uuid4().hex}"
     probe.write_bytes(b"")
     probe.unlink()
+
+
+def _records(work: WorkDirectory) -> dict[Place, str]:
+    """Read what says how an earlier run was set and how it ended; empty where there was none."""
+    if not work.settings.exists():
+        return {}
+    files = (work.settings, work.failure)
+    return {path: path.read_text(encoding="utf-8") if path.exists() else "" for path in files}
+
+
+@contextmanager
+def _as_before_if_refused(
+    work: WorkDirectory, before: Mapping[Place, str], engine: Engine
+) -> Iterator[None]:
+    """Leave an earlier run as it was where other settings are refused before anything is done."""
+    try:
+        yield
+    except KidsclfError:
+        other = work.settings.read_text(encoding="utf-8") != before.get(work.settings)
+        if other and not engine.has_worked:
+            for path, text in before.items():
+                write_text(path, text) if text else path.unlink(missing_ok=True)
+        raise
 
 
 def _prepare(work: WorkDirectory, config: Config, *, fresh: bool) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import time
 
 import pytest
 
@@ -70,6 +71,23 @@ def test_a_file_gets_a_line_every_ten_seconds_without_control_codes(clock):
     assert "\r" not in text
     assert "\x1b" not in text
     assert [line.split()[0] for line in text.splitlines()] == ["infer", "quarantine", "infer"]
+
+
+def test_a_file_hears_of_a_stage_whose_tasks_take_long():
+    stream = io.StringIO()
+    watcher = ProgressLine(stream, log_every_seconds=0.05)
+    watcher.start("train", 3, 0, 3000)
+    end = time.monotonic() + 60.0
+    while stream.getvalue().count("\n") < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    watcher.finish()
+    first, second, *_ = stream.getvalue().splitlines()
+    assert (
+        first == second == "train              [                    ] 0/3  0 sources/s  0:00 so far"
+    )
+    told = stream.getvalue()
+    time.sleep(0.2)
+    assert stream.getvalue() == told, "the stage is over"
 
 
 def test_a_program_reads_events_with_fields(clock):

@@ -17,7 +17,7 @@ from astropy.table import Table
 from work_directories import COMMAND, science_of
 
 import kidsclf.cluster.open
-from kidsclf import run
+from kidsclf import run, run_command
 from kidsclf.pipeline.plan import STAGES
 from kidsclf.surveys.map_files import load_column_map
 
@@ -63,7 +63,7 @@ def no_cluster(monkeypatch) -> None:
     def opened(*_: object, **__: object) -> None:
         pytest.fail("a cluster was opened")
 
-    monkeypatch.setattr(run, "open_cluster", opened)
+    monkeypatch.setattr(run_command, "open_cluster", opened)
 
 
 def kids_table(rows: int = 400, seed: int = 5) -> Table:
@@ -188,6 +188,8 @@ def test_a_setting_is_refused_before_anything_starts(
     ("arguments", "code", "words"),
     [
         (["none.toml"], 2, ["none.toml", "No such file", "TOML"]),
+        (["stauts", "work"], 2, ["'stauts' is neither", "did you mean status?", "a TOML file"]),
+        (["frobnicate"], 2, ["'frobnicate' is neither", "commands are status, "]),
         (["broken.toml"], 2, ["broken.toml", "line 1"]),
         (["--workdir", "empty"], 2, ["empty/run.toml", "configs/demo.toml"]),
         (["good.toml", "--stages", "ingets"], 2, ["ingets", "ingest, cutouts, features, match"]),
@@ -361,7 +363,7 @@ def test_a_spoilt_catalogue_leaves_the_finished_run_whole(
     folder, work = tmp_path / "survey", tmp_path / "work"
     shutil.copytree(small_survey, folder)
     shutil.copytree(finished_run, work)
-    before = science_of(work)
+    before, settings = science_of(work), (work / "run.toml").read_text()
     spoil(folder)
     asked = (folder / "run.toml", "--workdir", work, "--cluster", workers)
     answer = refused(*asked)
@@ -370,6 +372,9 @@ def test_a_spoilt_catalogue_leaves_the_finished_run_whole(
         assert word in answer.sentence
     assert science_of(work) == before
     assert not list(work.rglob(".unfinished-*"))
+    if spoil in (truncated_parquet, empty_table, directory_of_that_name):  # no task has begun
+        assert (work / "run.toml").read_text() == settings
+        assert not (work / "failure.json").exists()
     shutil.copy2(small_survey / "catalogue-1.parquet", folder)  # with its time of change
     assert run.main([str(each) for each in asked]) == 0
     assert science_of(work) == before

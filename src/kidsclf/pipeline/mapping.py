@@ -59,6 +59,8 @@ class Engine:
         self._work = work
         self._watcher = watcher
         self._quarantines = on_bad_input == "quarantine"
+        self.has_worked = False
+        """Whether a task was begun."""
 
     @property
     def dashboard(self) -> str:
@@ -118,6 +120,7 @@ class Engine:
         started = time.perf_counter()
         kept = {receipt.task: receipt for receipt in self._kept(tasks)}
         todo = [task for task in tasks if task.name not in kept]
+        self.has_worked |= bool(todo)
         if tasks:
             title = f"{tasks[0].stage} {tasks[0].about}".strip()
             self._watcher.start(title, len(todo), len(kept), sum(task.rows for task in todo))

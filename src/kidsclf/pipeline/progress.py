@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,43 +55,64 @@ class StageProgress:
 class ProgressLine:
     """Writes partitions done, sources a second and time left to a stream.
 
-    In a terminal the line is rewritten in place; elsewhere a new line comes at most every ten
-    seconds, without control codes.
+    In a terminal the line is rewritten in place; elsewhere a new line comes every ten seconds,
+    whether or not a task has ended since, without control codes.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, log_every_seconds: float = _LOG_EVERY_SECONDS) -> None:
         self._stream = stream
         self._terminal = stream.isatty()
+        self._every = _TERMINAL_EVERY_SECONDS if self._terminal else log_every_seconds
         self._now: StageProgress | None = None
         self._written = 0.0
+        self._writing = threading.RLock()
+        self._over = threading.Event()
 
     def start(self, stage: str, tasks: int, skipped: int, rows: int) -> None:
         """Begin a stage; ``tasks`` and ``rows`` are those still to do."""
         self._now = StageProgress(stage, tasks, skipped, rows, time.monotonic())
         self._written = 0.0 if self._terminal else self._now.started
+        if tasks and not self._terminal:
+            self._over = threading.Event()
+            threading.Thread(target=self._keep_telling, args=(self._over,), daemon=True).start()
 
     def advance(self, rows: int) -> None:
         """One more task is finished."""
-        if self._now is None:
-            return
-        self._now.done += 1
-        self._now.rows += rows
-        pause = _TERMINAL_EVERY_SECONDS if self._terminal else _LOG_EVERY_SECONDS
-        if time.monotonic() - self._written >= pause and self._now.ended < self._now.tasks:
-            self._written = time.monotonic()
-            self._write(_running(self._now), last=False)
+        with self._writing:
+            if self._now is not None:
+                self._now.done += 1
+                self._now.rows += rows
+            self._tell()
 
     def leave_out(self, task: str, reason: str) -> None:
         """One more task is put in quarantine."""
-        if self._now is not None:
-            self._now.left_out += 1
-        self._write(f"quarantine         {task}: {reason}", last=True)
+        with self._writing:
+            if self._now is not None:
+                self._now.left_out += 1
+            self._write(f"quarantine         {task}: {reason}", last=True)
 
     def finish(self) -> None:
         """The stage is over."""
-        if self._now is not None:
-            self._write(_summary(self._now), last=True)
-        self._now = None
+        with self._writing:
+            self._over.set()
+            if self._now is not None:
+                self._write(_summary(self._now), last=True)
+            self._now = None
+
+    def _keep_telling(self, over: threading.Event) -> None:
+        """Tell of a stage whose tasks take long, so that nobody takes it for stuck."""
+        while not over.wait(self._every / 5):
+            with self._writing:
+                if not over.is_set():
+                    self._tell()
+
+    def _tell(self) -> None:
+        now = self._now
+        if now is None or now.ended >= now.tasks:
+            return
+        if time.monotonic() - self._written >= self._every:
+            self._written = time.monotonic()
+            self._write(_running(now), last=False)
 
     def _write(self, text: str, *, last: bool) -> None:
         if self._terminal:
@@ -167,9 +189,10 @@ class ProgressEvents:
 def _running(now: StageProgress) -> str:
     bar = "=" * int(_BAR * now.ended / now.tasks)
     failed = f"  {now.left_out} in quarantine" if now.left_out else ""
+    ahead = f"{duration(now.seconds_left)} left" if now.ended else f"{duration(now.seconds)} so far"
     return (
         f"{now.stage:<18} [{bar:<{_BAR}}] {now.ended}/{now.tasks}"
-        f"  {now.rows_per_second:,.0f} sources/s  {duration(now.seconds_left)} left{failed}"
+        f"  {now.rows_per_second:,.0f} sources/s  {ahead}{failed}"
     )
 
 
