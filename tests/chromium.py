@@ -80,15 +80,15 @@ class Page:
         assert "exceptionDetails" not in told, told["exceptionDetails"]
         return told["result"].get("value")
 
-    def until(self, script: str) -> Any:
+    def until(self, script: str, seconds: float = _PATIENCE_SECONDS) -> Any:
         """Wait until an expression is true, and give it."""
-        end = time.monotonic() + _PATIENCE_SECONDS
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
             found = self.evaluate(script)
             if found:
                 return found
             time.sleep(0.03)
-        raise AssertionError(f"not in {_PATIENCE_SECONDS:g} s: {script}; console: {self.console}")
+        raise AssertionError(f"not in {seconds:g} s: {script}; console: {self.console}")
 
     def key(self, key: str) -> None:
         """Press a key and let it go."""

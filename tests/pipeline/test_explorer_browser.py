@@ -1,5 +1,7 @@
 """The explorer in a real browser: pan, zoom, click, filter, go through a list, judge, come back."""
 
+from contextlib import suppress
+
 import matplotlib.image
 import numpy as np
 import pyarrow.parquet as pq
@@ -26,6 +28,7 @@ PLACE = """(() => {
   return [box.x + box.width * (x[k] + w) / 2 / w, box.y + box.height * (h - y[k]) / 2 / h,
     explorer.sky.view.sources[explorer.sky.dots.data.place[k]].name];
 })()"""
+PAINTED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 DRAWN = """(all => all.length && all.every(e => e.complete && e.naturalWidth))(
   [...document.querySelectorAll('#stamps img')])"""
 ONLY_BRIGHT = """(form => {
@@ -60,6 +63,19 @@ def title(page) -> str:
     return page.evaluate("document.getElementById('source-title').textContent")
 
 
+def click_a_source(page) -> None:
+    """Click until a source opens: a browser short of time may not have drawn what it has."""
+    for _ in range(6):
+        page.evaluate(PAINTED)
+        x, y, name = page.evaluate(PLACE)
+        page.click(x, y)
+        opened = f"document.getElementById('source-title').textContent === {name!r}"
+        with suppress(AssertionError):
+            page.until(opened, seconds=10.0)
+            return
+    raise AssertionError("no source was opened by six clicks")
+
+
 def test_a_visit(page, server, explored_work):
     page.until(f"{TOLD}.startsWith('The first')")
     whole = page.evaluate(TOLD)
@@ -76,9 +92,7 @@ def test_a_visit(page, server, explored_work):
 
     page.evaluate("explorer.sky.zoom(0.2)")
     page.until(f"{SHOWN} && explorer.where.radius < {before[2]}")
-    x, y, name = page.evaluate(PLACE)
-    page.click(x, y)
-    page.until(f"document.getElementById('source-title').textContent === {name!r}")
+    click_a_source(page)
     page.until(DRAWN)
     assert page.evaluate("document.querySelectorAll('#sed svg').length") == 1
     assert page.evaluate("document.querySelectorAll('#source .bars').length") >= 1
