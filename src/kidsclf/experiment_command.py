@@ -1,27 +1,22 @@
 """The command ``experiment``: a table or figure of the paper again, on a run with labels."""
 
 import argparse
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kidsclf.cluster.open import check_kind, open_cluster
+from kidsclf.cluster.open import check_kind
 from kidsclf.commands import Command
 from kidsclf.errors import ConfigError, StoreError
 from kidsclf.experiments import published
 from kidsclf.experiments.table import EXPERIMENTS, Experiment, Wish, experiment, write_result
 from kidsclf.models.table import network_entry
-from kidsclf.opening import WATCHERS, add_run_arguments, read_configuration, worker_environment
+from kidsclf.opening import add_run_arguments, engine_opened, read_configuration
 from kidsclf.pipeline.choosing import settle_backend
 from kidsclf.pipeline.compared_rows import parse_columns
 from kidsclf.pipeline.context import Context
-from kidsclf.pipeline.full_disk import write_failures
-from kidsclf.pipeline.mapping import Engine
-from kidsclf.pipeline.scratch import scratch_folders
 from kidsclf.places import place
 from kidsclf.store.failure import failure_kept
 from kidsclf.store.layout import WorkDirectory
-from kidsclf.store.lock import locked
 from kidsclf.store.publish import remove_unfinished
 from kidsclf.surveys.map_files import load_column_map
 
@@ -66,17 +61,8 @@ def _work(options: argparse.Namespace) -> int:
             f"of a run, and do its stages up to {asked.needs} first"
         )
     print(f"kidsclf experiment {asked.name}: {asked.meaning}", flush=True)
-    with (
-        write_failures(work.root),
-        locked(work.root),
-        scratch_folders(work, config) as (scratch, logs),
-        open_cluster(
-            config.cluster, scratch=scratch, logs=logs, environment=worker_environment(config)
-        ) as client,
-    ):
+    with engine_opened(work, config, options.log_format) as engine:
         remove_unfinished(work.root)
-        watcher = WATCHERS[options.log_format](sys.stderr)
-        engine = Engine(client, work, watcher, config.run.on_bad_input)
         print(f"{engine.workers} workers ({config.cluster.kind}), dashboard {engine.dashboard}")
         kept = failure_kept(work.failure, f"experiment {asked.name}")
         with kept, _told_what_is_needed(asked):

@@ -2,16 +2,22 @@
 
 import argparse
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
-from kidsclf.cluster.open import KINDS
+from kidsclf.cluster.open import KINDS, open_cluster
 from kidsclf.config import Config, StoreSettings
 from kidsclf.config_file import load_config
 from kidsclf.errors import ConfigError
-from kidsclf.pipeline.mapping import Watcher
+from kidsclf.pipeline.full_disk import write_failures
+from kidsclf.pipeline.mapping import Engine, Watcher
 from kidsclf.pipeline.progress import ProgressEvents, ProgressLine
+from kidsclf.pipeline.scratch import scratch_folders
 from kidsclf.places import place
+from kidsclf.store.layout import WorkDirectory
+from kidsclf.store.lock import locked
 
 WATCHERS: dict[str, Callable[[TextIO], Watcher]] = {"text": ProgressLine, "json": ProgressEvents}
 """Ways to tell how a command goes on."""
@@ -77,6 +83,37 @@ def read_configuration(options: argparse.Namespace) -> Config:
     if options.workers is not None:
         overrides.append(f"cluster.workers={options.workers}")
     return load_config(path, overrides)
+
+
+@contextmanager
+def engine_opened(work: WorkDirectory, config: Config, log_format: str) -> Iterator[Engine]:
+    """Take a work directory, open the cluster, and give what maps tasks over its workers.
+
+    Parameters
+    ----------
+    work : WorkDirectory
+        No other command may write to it meanwhile.
+    config : Config
+    log_format : str
+        One of ``WATCHERS``.
+
+    Raises
+    ------
+    StoreError
+        When another command has the work directory, or it can no longer be written to.
+    ClusterError
+        When the cluster cannot be had.
+    """
+    with (
+        write_failures(work.root),
+        locked(work.root),
+        scratch_folders(work, config) as (scratch, logs),
+        open_cluster(
+            config.cluster, scratch=scratch, logs=logs, environment=worker_environment(config)
+        ) as client,
+    ):
+        watcher = WATCHERS[log_format](sys.stderr)
+        yield Engine(client, work, watcher, config.run.on_bad_input)
 
 
 def worker_environment(config: Config) -> dict[str, str]:

@@ -12,18 +12,17 @@ from typing import Any
 import tomli_w
 
 from kidsclf import __version__
-from kidsclf.cluster.open import check_kind, open_cluster, sky_link
+from kidsclf.cluster.open import check_kind, sky_link
 from kidsclf.commands import COMMANDS
 from kidsclf.config import Config
 from kidsclf.errors import ConfigError, KidsclfError, StoreError
 from kidsclf.experiment_command import EXPERIMENT
-from kidsclf.opening import WATCHERS, add_run_arguments, read_configuration, worker_environment
+from kidsclf.opening import add_run_arguments, engine_opened, read_configuration
 from kidsclf.pipeline.choosing import remembered_backend, settle_backend
 from kidsclf.pipeline.context import Context
 from kidsclf.pipeline.dry_run import foresee
 from kidsclf.pipeline.first_look import check_inputs
 from kidsclf.pipeline.forecast import forecast_lines
-from kidsclf.pipeline.full_disk import write_failures
 from kidsclf.pipeline.mapping import Engine
 from kidsclf.pipeline.plan import (
     STAGES,
@@ -35,11 +34,10 @@ from kidsclf.pipeline.plan import (
     run_stages,
 )
 from kidsclf.pipeline.result_lines import result_lines
-from kidsclf.pipeline.scratch import scratch_folders
 from kidsclf.places import Place, files_below, impatient, is_local, place, remove_tree
 from kidsclf.store.failure import failure_kept
 from kidsclf.store.layout import WorkDirectory
-from kidsclf.store.lock import LEASE, locked
+from kidsclf.store.lock import LEASE
 from kidsclf.store.publish import remove_unfinished
 from kidsclf.store.quarantine import read_quarantine
 from kidsclf.store.tables import write_text
@@ -105,21 +103,9 @@ def run(options: argparse.Namespace) -> int:
         _print_plan(config, survey, samples, stages, work, fresh=options.fresh)
         return 0
     print(f"kidsclf {__version__}: {config.run.title}", flush=True)
-    with (
-        write_failures(work.root),
-        locked(work.root),
-        scratch_folders(work, config) as (scratch, logs),
-        open_cluster(
-            config.cluster,
-            scratch=scratch,
-            logs=logs,
-            environment=worker_environment(config),
-        ) as client,
-    ):
+    with engine_opened(work, config, options.log_format) as engine:
         before = {} if options.fresh else _records(work)
         _prepare(work, config, fresh=options.fresh)
-        watcher = WATCHERS[options.log_format](sys.stderr)
-        engine = Engine(client, work, watcher, config.run.on_bad_input)
         print(f"{engine.workers} workers ({config.cluster.kind}), dashboard {engine.dashboard}")
         print(f"map of the sky {sky_link(engine.dashboard)}", flush=True)
         with _as_before_if_refused(work, before, engine), failure_kept(work.failure):

@@ -17,7 +17,7 @@ from astropy.table import Table
 from work_directories import COMMAND, science_of
 
 import kidsclf.cluster.open
-from kidsclf import run, run_command
+from kidsclf import opening, run
 from kidsclf.pipeline.plan import STAGES
 from kidsclf.surveys.map_files import load_column_map
 
@@ -63,7 +63,7 @@ def no_cluster(monkeypatch) -> None:
     def opened(*_: object, **__: object) -> None:
         pytest.fail("a cluster was opened")
 
-    monkeypatch.setattr(run_command, "open_cluster", opened)
+    monkeypatch.setattr(opening, "open_cluster", opened)
 
 
 def kids_table(rows: int = 400, seed: int = 5) -> Table:

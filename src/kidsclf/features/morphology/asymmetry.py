@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kidsclf.features import arrays
-from kidsclf.features.morphology import compiled, compiled_search
+from kidsclf.features.morphology import compiled_search, compiled_turns
 from kidsclf.features.morphology.apertures import Shape, circles, overlaps
 from kidsclf.features.morphology.conventions import FAR_VALUE
 from kidsclf.features.morphology.simplex import minimise
@@ -73,7 +73,7 @@ def rotation_sums(images: Any, good: Any, stamps: Any, shape: Shape, radius: Any
     """
     if arrays.is_numpy(images):
         return Rotation(
-            *compiled.rotation_sums(
+            *compiled_turns.rotation_sums(
                 images, good, stamps, shape.x, shape.y, radius, shape.elongation, shape.angle
             )
         )
@@ -148,7 +148,7 @@ def soft_rotation_sums(
     light, change, area : float64 array (m,)
     """
     if arrays.is_numpy(stack.images):
-        light, change, area = compiled.soft_rotation_sums(
+        light, change, area = compiled_turns.soft_rotation_sums(
             stack.images, stack.flipped, stack.usable, stack.flipped_usable, stamps, x, y, radius
         )
         return light, change, area

@@ -6,13 +6,8 @@ once, one source after the other, whose pixels stay in the nearest cache meanwhi
 
 import numpy as np
 
-from kidsclf.features.morphology.compiled import (
-    aperture,
-    compiled,
-    part,
-    soft_rotation,
-    workspace,
-)
+from kidsclf.features.morphology.compiled import aperture, compiled, part, workspace
+from kidsclf.features.morphology.compiled_turns import soft_rotation
 from kidsclf.features.morphology.conventions import (
     ANNULUS_PX,
     ETA,
