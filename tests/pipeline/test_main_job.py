@@ -117,3 +117,17 @@ def test_no_page_is_drawn_where_none_is_asked_for(finished_run, command, workers
     assert done.code == 0, done.err
     assert "index.html" not in done.out
     assert not (work / "report/index.html").exists()  # it told of other tables
+
+
+def test_it_runs_on_another_backend(small_survey, command, tmp_path):
+    """A worker learns and answers on JAX. Its threads are those of before, so it stays."""
+    work = tmp_path / "work"
+    asked = ("train.neural.epochs=1", "train.threads=1", "infer.backend=jax", "cluster.workers=1")
+    asked += ('train.networks=["mlp"]', "cluster.dashboard_port=0")
+    given = [word for each in asked for word in ("--set", each)]
+    done = command(small_survey / "run.toml", "--workdir", work, *given)
+    assert done.code == 0, done.err
+    scores = ds.dataset(work / "scores/mlp/dataset", exclude_invalid_files=True).to_table()
+    assert scores.num_rows == summary_of(work)["rows_out"]
+    said = np.stack([scores[f"p_{each}"] for each in ("star", "qso", "galaxy")], axis=1)
+    np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-5)

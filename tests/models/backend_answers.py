@@ -1,0 +1,44 @@
+"""What a backend of Keras says of the networks and sources of a folder.
+
+``python -m tests.models.backend_answers BACKEND FOLDER`` is a process of its own, as a process can
+run one backend only; it leaves ``BACKEND.npz``.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from kidsclf.models.backend import prepare_backend
+from kidsclf.models.description import InputDescription
+from kidsclf.models.table import network_entry
+
+DATA = InputDescription(tuple("ugri"), ("r",), 21, ("STAR", "QSO", "GALAXY"))
+NETWORKS = ("mlp", "mnn_fast")
+BATCH = 64
+
+
+def answers(folder):
+    """Ask each network, read from its file and made ready to answer, on the backend that runs."""
+    from kidsclf.models.inference import FoldedNetwork
+    from kidsclf.models.neural import read_neural
+
+    said = {}
+    for name in NETWORKS:
+        entry, given = network_entry(name), np.load(folder / name / "sources.npz")
+        network = read_neural(entry, entry.reads(DATA, "r"), folder / name)
+        ready = FoldedNetwork.of(network, "float32", 1)
+        said[name] = ready.predict(given["photometry"], given.get("stamps"), BATCH)
+    return said
+
+
+def main(backend, folder):
+    prepare_backend(backend, 1)
+    import keras
+
+    assert keras.config.backend() == backend
+    np.savez(folder / f"{backend}.npz", **answers(folder))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
