@@ -1,9 +1,10 @@
-"""Run benchmarks, compare two result files, or write docs/benchmarks.md from those that are kept.
+"""Run benchmarks, compare two result files, or write tables and a page from those that are kept.
 
 python -m benchmarks                       all of them, small
 python -m benchmarks match cutouts --size full --repeats 5 --out results.json
 python -m benchmarks compare OLD.json NEW.json
-python -m benchmarks table
+python -m benchmarks table                 docs/benchmarks.md, and the README's speed
+python -m benchmarks page --out FILE       all of it as one HTML page
 """
 
 import argparse
@@ -12,10 +13,12 @@ import sys
 from pathlib import Path
 
 import benchmarks
-from benchmarks.compare import print_changes
-from benchmarks.record import SIZES, print_record, read_records, write_records
-from benchmarks.table import write_page
+from benchmarks.compare import print_comparison
+from benchmarks.headlines import ROOT
+from benchmarks.record import SIZES, print_record, read_kept, write_records
+from kidsclf.errors import KidsclfError
 
+_PAGE = ROOT / "runs" / "benchmarks.html"
 _DEFINES = "\ndef measure("
 
 
@@ -36,16 +39,46 @@ def benchmark_names() -> tuple[str, ...]:
 
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == ["compare"]:
-        parser = argparse.ArgumentParser(prog="python -m benchmarks compare")
-        parser.add_argument("old", type=Path)
-        parser.add_argument("new", type=Path)
-        files = parser.parse_args(arguments[1:])
-        print_changes(read_records(files.old), read_records(files.new))
+    told = {"compare": _compare, "table": _table, "page": _page}
+    if arguments and arguments[0] in told:
+        try:
+            told[arguments[0]](arguments[1:])
+        except KidsclfError as error:
+            sys.stderr.write(f"{error}\n")
+            return error.exit_code
         return 0
-    if arguments == ["table"]:
-        write_page()
-        return 0
+    return _measure(arguments)
+
+
+def _compare(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks compare")
+    parser.add_argument("old", type=Path)
+    parser.add_argument("new", type=Path)
+    files = parser.parse_args(arguments)
+    print_comparison(read_kept(files.old), read_kept(files.new))
+
+
+def _table(arguments: list[str]) -> None:
+    # Drawing is not brought where nothing is drawn: a machine with a GPU may lack what it needs.
+    from benchmarks.readme import write_readme
+    from benchmarks.table import write_page
+
+    argparse.ArgumentParser(prog="python -m benchmarks table").parse_args(arguments)
+    write_page()
+    write_readme()
+
+
+def _page(arguments: list[str]) -> None:
+    from benchmarks.web_page import write_web_page
+
+    parser = argparse.ArgumentParser(prog="python -m benchmarks page")
+    parser.add_argument("--out", type=Path, default=_PAGE, help="default: %(default)s")
+    where = parser.parse_args(arguments).out
+    write_web_page(where)
+    sys.stdout.write(f"{where}\n")
+
+
+def _measure(arguments: list[str]) -> int:
     names = benchmark_names()
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",

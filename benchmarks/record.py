@@ -11,15 +11,18 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks.card import cards
 from kidsclf import __version__
+from kidsclf.errors import InputError
 from kidsclf.models.files import installed_versions
 
 SIZES = ("tiny", "small", "full")
@@ -106,7 +109,7 @@ def rates(
 
 
 def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
-    """Describe the machine and the versions of what was measured."""
+    """Describe the machine, when it was asked, and the versions of what was measured."""
     cpu = next(
         (
             line.partition(":")[2].strip()
@@ -122,9 +125,23 @@ def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
         "memory_gib": round(pages / 1024**3, 1),
         "load_1min": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        **({"commit": _commit()} if _commit() else {}),
         **({"cards": cards()} if cards() else {}),
         "versions": {"kidsclf": __version__, **installed_versions(("numpy", *packages))},
     }
+
+
+def _commit() -> str:
+    """Name the commit that is measured, and say where files differ from it; empty without git."""
+    asked = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        told = subprocess.run(
+            asked, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):  # a copy of the tree alone
+        return ""
+    return told.stdout.strip()
 
 
 def write_records(path: Path, records: Sequence[Record], packages: Sequence[str] = ()) -> None:
@@ -134,16 +151,42 @@ def write_records(path: Path, records: Sequence[Record], packages: Sequence[str]
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A result file: the machine, as ``machine`` describes it, and what was measured there."""
+
+    name: str
+    machine: Mapping[str, Any]
+    records: tuple[Record, ...]
+
+
+def read_kept(path: Path) -> Kept:
+    """Read what ``write_records`` wrote.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, or is none of ours.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        records = tuple(_record(each) for each in content["records"])
+        return Kept(path.name, content["machine"], records)
+    except OSError as error:
+        raise InputError(
+            f"{path} was to be read as results of benchmarks, but {error.strerror or error}; "
+            f"python -m benchmarks NAME --out {path} would write it"
+        ) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path} was to be read as results of benchmarks, but has another content ({error}); "
+            f"give a file that python -m benchmarks NAME --out FILE has written"
+        ) from error
+
+
 def read_records(path: Path) -> tuple[Record, ...]:
-    """Read what ``write_records`` wrote."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return tuple(_record(each) for each in content["records"])
-
-
-def read_machine(path: Path) -> Mapping[str, Any]:
-    """Read which machine a run was on, as ``machine`` describes it."""
-    found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))["machine"]
-    return found
+    """Read the records of a result file alone; raises as ``read_kept``."""
+    return read_kept(path).records
 
 
 def _record(raw: Mapping[str, Any]) -> Record:

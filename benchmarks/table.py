@@ -1,21 +1,28 @@
 """``docs/benchmarks.md``, written from the result files that are kept, so that no number is typed.
 
-``python -m benchmarks table`` writes it anew; a test holds it against the files.
+``python -m benchmarks table`` writes it anew, and the README's section on speed with its figure; a
+test holds all of them against the files. A summary comes first, every figure folded below.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from benchmarks.record import Measurement, Ratio, Record, read_machine, read_records
+from benchmarks.headlines import ROOT, about, goals, kept_results, main_ratio
+from benchmarks.record import Kept, Record
+from benchmarks.wording import (
+    machine_in_words,
+    markdown_table,
+    name,
+    number,
+    spread,
+    verdict,
+)
 
-_ROOT = Path(__file__).resolve().parents[1]
-RESULTS = _ROOT / "benchmarks" / "results"
-PAGE = _ROOT / "docs" / "benchmarks.md"
+PAGE = ROOT / "docs" / "benchmarks.md"
 _HEAD = """# Benchmarks
 
 Written by `python -m benchmarks table` from the files in
-[`benchmarks/results/`](../benchmarks/results), each of one run of `python -m benchmarks NAME`.
+[`benchmarks/results/`](../benchmarks/results), each of one run of `python -m benchmarks NAME`;
+`python -m benchmarks page` draws the same as one HTML page, goals and scaling as figures.
 Medians, and in brackets the range over the repeats. The head of `benchmarks/NAME.py` says what is
 measured against what. Speed depends on the machine and its load: *of one core* is by processor
 time, which other programs disturb less than the wall clock. Figures of different machines are not
@@ -27,79 +34,90 @@ _MOST_ROWS = 100
 """Of a table; what has more stands in the file alone."""
 
 
-def page(folder: Path = RESULTS) -> str:
-    """Make the page of all result files in a folder."""
-    parts = [_HEAD]
-    for path in sorted(folder.glob("*.json")):
-        parts += _sections(path)
-    return "\n".join(parts)
+def page(kept: Sequence[Kept] | None = None) -> str:
+    """Make the page of result files; by default of those that are kept."""
+    kept = kept_results() if kept is None else kept
+    return "\n".join([_HEAD, *_summary(kept), *(line for each in kept for line in _sections(each))])
 
 
 def write_page() -> None:
     PAGE.write_text(page(), encoding="utf-8")
 
 
-def _sections(path: Path) -> Iterator[str]:
-    machine = read_machine(path)
-    for record in read_records(path):
-        yield f"## {record.benchmark}\n"
+def _summary(kept: Sequence[Kept]) -> Iterator[str]:
+    """Give a line for each benchmark: its main ratio, and how many of its goals are reached."""
+    every = [(file, record) for file in kept for record in file.records]
+    asked = [each for _, record in every for each in goals(record)]
+    reached = sum(bool(each.reached) for each in asked)
+    yield "## In short\n"
+    yield (
+        f"{reached} of {len(asked)} goals are reached. A line is one run; its main ratio is the "
+        f"first that something is asked of, or what was measured first where nothing is.\n"
+    )
+    head = ("benchmark", "main ratio", ":median (range)", "goal", ":reached", ":missed")
+    yield markdown_table(head, [_line(file, record) for file, record in every])
+    missed = [(record, each) for _, record in every for each in goals(record) if not each.reached]
+    if missed:
+        rows = [
+            (record.benchmark, name(each), spread(each), verdict(each)) for record, each in missed
+        ]
+        table = markdown_table(("benchmark", "ratio", ":median (range)", "goal"), rows)
+        yield _folded(f"The {len(missed)} goals that are missed", table)
+
+
+def _line(file: Kept, record: Record) -> tuple[str, ...]:
+    main, asked = main_ratio(record), goals(record)
+    reached = sum(bool(each.reached) for each in asked)
+    first = next(iter(record.measurements), None)
+    told = ("", "", "")
+    if main is not None:
+        told = (name(main), spread(main), verdict(main))
+    elif first is not None:
+        told = (f"{first.subject}, {first.quantity}", f"{spread(first)} {first.unit}".strip(), "")
+    counts = (str(reached), str(len(asked) - reached)) if asked else ("", "")
+    return (f"[{record.benchmark}](#{_anchor(file, record)})", *told, *counts)
+
+
+def _sections(file: Kept) -> Iterator[str]:
+    for record in file.records:
+        yield f'<a id="{_anchor(file, record)}"></a>\n\n## {record.benchmark}\n'
+        yield f"{about(record.benchmark)}\n" if about(record.benchmark) else ""
         yield (
-            f"`python -m benchmarks {record.benchmark} --size {record.size}`, on {machine['cpu']}, "
-            f"{machine['cores']} cores, {machine['memory_gib']} GiB, {_cards(machine)}load "
-            f"{machine['load_1min']} at the end: "
-            f"[`{path.name}`](../benchmarks/results/{path.name}).\n"
+            f"`python -m benchmarks {record.benchmark} --size {record.size}`, on "
+            f"{machine_in_words(file.machine)}: "
+            f"[`{file.name}`](../benchmarks/results/{file.name}).\n"
         )
         yield from _ratios(record)
         yield from _measurements(record)
 
 
-def _cards(machine: Mapping[str, Any]) -> str:
-    """Name the cards with driver and memory, MiB, where there are some."""
-    return "".join(f"{card} MiB, " for card in machine.get("cards", ()))
+def _anchor(file: Kept, record: Record) -> str:
+    """Name the place of a run on the page; two files may hold one benchmark."""
+    return f"{file.name.removesuffix('.json')}-{record.benchmark}"
 
 
 def _ratios(record: Record) -> Iterator[str]:
     if record.ratios:
         rows = [
-            (each.subject, each.peer, each.quantity, _spread(each), _verdict(each))
+            (each.subject, each.peer, each.quantity, spread(each), verdict(each))
             for each in record.ratios
         ]
-        yield _table(("subject", "over", "quantity", "ratio", "goal"), rows)
+        table = markdown_table(("subject", "over", "quantity", "ratio", "goal"), rows)
+        yield _folded(f"{len(rows)} ratios", table)
 
 
 def _measurements(record: Record) -> Iterator[str]:
     rows = [
-        (each.subject, each.quantity, f"{_spread(each)} {each.unit}".strip())
+        (each.subject, each.quantity, f"{spread(each)} {each.unit}".strip())
         for each in record.measurements
     ]
     if len(rows) > _MOST_ROWS:
-        yield f"The {len(rows)} figures behind these stand in the file.\n"
+        yield f"The {number(len(rows))} figures behind these stand in the file.\n"
     else:
-        yield _table(("subject", "quantity", "value"), rows)
+        table = markdown_table(("subject", "quantity", "value"), rows)
+        yield _folded(f"{len(rows)} figures", table)
 
 
-def _verdict(of: Ratio) -> str:
-    if of.goal is None:
-        return ""
-    return f"{'≥' if of.at_least else '≤'} {of.goal:g}: {'reached' if of.reached else 'missed'}"
-
-
-def _spread(of: Measurement | Ratio) -> str:
-    low, high = _number(min(of.values)), _number(max(of.values))
-    middle = _number(of.median)
-    return middle if low == high else f"{middle} ({low} to {high})"
-
-
-def _number(value: float) -> str:
-    """Write three digits, and no power of ten for what people count.
-
-    >>> [_number(each) for each in (1234567.0, 12.345, 0.012345, 3.2e-06)]
-    ['1,230,000', '12.3', '0.0123', '3.2e-06']
-    """
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:.3g}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+def _folded(title: str, text: str) -> str:
+    """Fold a table; the blank lines let Markdown be read inside."""
+    return f"<details><summary>{title}</summary>\n\n{text}\n</details>\n"

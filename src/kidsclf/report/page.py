@@ -9,11 +9,13 @@ only the drawings, whose texts matplotlib has escaped, go in as they are.
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from kidsclf.report.blocks import Section
 from kidsclf.report.palette import VARIABLES
 from kidsclf.report.sections import all_sections
 from kidsclf.report.tables import ReportTables
@@ -37,6 +39,36 @@ def render_page(tables: ReportTables) -> str:
     >>> "no network was scored" in render_page(ReportTables())
     True
     """
+    name = (tables.summary.get("run") or {}).get("name")
+    return render_sections(
+        all_sections(tables),
+        title=f"{name}: classification report" if name else "Classification report",
+        version=tables.versions.get("kidsclf", ""),
+        closing="Feng: the multimodal network for KiDS DR5 whose figures this page follows. Every "
+        "number stands in metrics/.",
+    )
+
+
+def render_sections(
+    sections: Sequence[Section], *, title: str, version: str = "", closing: str = ""
+) -> str:
+    """Put sections into one self-contained HTML page.
+
+    Parameters
+    ----------
+    sections : sequence of Section
+        In their order; the first is what a reader may skip to.
+    title : str
+    version : str
+        Of kidsclf, for the last line; left out where it is empty.
+    closing : str
+        What else the last line says.
+
+    Returns
+    -------
+    str
+        HTML without outside references. The same sections give the same text.
+    """
     templates = PackageLoader("kidsclf.report")
     pages = Environment(
         loader=templates,
@@ -46,11 +78,11 @@ def render_page(tables: ReportTables) -> str:
         lstrip_blocks=True,
     )
     text = templates.get_source(pages, "page.js")[0]
-    name = (tables.summary.get("run") or {}).get("name")
     return pages.get_template("page.html.j2").render(
-        title=f"{name}: classification report" if name else "Classification report",
-        version=tables.versions.get("kidsclf", ""),
-        sections=all_sections(tables),
+        title=title,
+        version=version,
+        closing=closing,
+        sections=sections,
         script=Script(Markup(text), _hash(text)),  # noqa: S704 (a file of this package)
         colours=json.dumps({name: colour for colour, name in VARIABLES.items()}),
     )
