@@ -8,20 +8,22 @@ CELLS = 4096
 """Equal cells between the first node and the last; each knows the node that comes before it."""
 
 
-def cells(nodes: NDArray[np.float32]) -> NDArray[np.int32]:
+def cells(nodes: NDArray[np.float32], count: int = CELLS) -> NDArray[np.int32]:
     """Find for the left edge of each cell the last node at or before it.
 
     Parameters
     ----------
     nodes : float32 array (k,)
         Ascending.
+    count : int
+        Of the cells.
 
     Returns
     -------
-    int32 array (CELLS,)
+    int32 array (count,)
         Between 0 and k - 2.
     """
-    edges = np.linspace(nodes[0], nodes[-1], CELLS + 1)[:-1]
+    edges = np.linspace(nodes[0], nodes[-1], count + 1)[:-1]
     before = np.searchsorted(nodes, edges.astype(np.float32), side="right") - 1
     return np.clip(before, 0, len(nodes) - 2).astype(np.int32)
 

@@ -2,8 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from typing import cast, final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast, final
 
 import keras
 import numpy as np
@@ -22,19 +23,28 @@ from kidsclf.models.fold import fold
 from kidsclf.models.network import Photometry, Probabilities, Stamps, pad_rows
 from kidsclf.models.neural import NeuralNetwork, inputs_of
 from kidsclf.models.photometry_tables import PhotometryTables, can_be_tabulated
+from kidsclf.models.rounded_tables import RoundedTables, can_be_rounded
 
 _log = logging.getLogger(__name__)
 
 CLOSE_CALL = 0.05
 """Where the two largest probabilities differ by less, a rounded answer is not trusted."""
 
-_SUMS = "photometry_sums"
+_SUMS, _TOLD = "photometry_sums", "photometry_told"
 _CLOSE_ROWS = 64
 """Close calls asked at once; they are few."""
 _FEWEST_ROWS = 16
 """A batch is not halved below this: who has no memory for so few has none for the network."""
-_ROWS_WITHOUT_STAMPS = 4
+_ROWS_WITHOUT_STAMPS = 8
 """A source without a stamp is small, so batches hold this many times as many of them."""
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A model that answers, and what it is told of sources, by the names of its inputs."""
+
+    model: keras.Model
+    inputs: Callable[[Photometry, Stamps | None], dict[str, NDArray[Any]]]
 
 
 @final
@@ -46,18 +56,10 @@ class FoldedNetwork:
     description : InputDescription
     """
 
-    def __init__(
-        self,
-        description: InputDescription,
-        models: Mapping[Precision, keras.Model],
-        tables: PhotometryTables | None,
-        threads: int,
-    ) -> None:
+    def __init__(self, description: InputDescription, exact: _Way, rounded: _Way | None) -> None:
         self.description = description
-        self._exact = models["float32"]
-        self._rounded = models.get("bfloat16")
-        self._tables = tables
-        self._threads = threads
+        self._exact = exact
+        self._rounded = rounded
         self._halvings = 0
         self._halving = threading.Lock()
 
@@ -74,15 +76,23 @@ class FoldedNetwork:
         threads : int
             Of the tables; those of the backend are fixed by ``prepare_backend``.
         """
-        description, model = network.description, network.model
-        tables = None
-        build: Callable[[keras.Model, Precision], keras.Model] = fold
+        model, is_rounded = network.model, precision == "bfloat16"
         on_processor = not has_accelerator(cast("Backend", keras.config.backend()))
         # With one, products are cheap, and what is looked up would have to be carried to it.
-        if on_processor and can_be_tabulated(model):
-            tables, build = PhotometryTables.of(model), _after_tables
-        models = {each: build(model, each) for each in dict.fromkeys(("float32", precision))}
-        return cls(description, models, tables, threads)
+        if not (on_processor and can_be_tabulated(model)):
+            rounded = _folded(model, "bfloat16") if is_rounded else None
+            return cls(network.description, _folded(model, "float32"), rounded)
+        tables = PhotometryTables.of(model)
+        exact = _after_tables(model, "float32", tables, threads)
+        if not is_rounded:
+            return cls(network.description, exact, None)
+        # Beside stamps, the time of the tables does not matter.
+        if STAMPS in model.input or not can_be_rounded(tables):
+            return cls(
+                network.description, exact, _after_tables(model, "bfloat16", tables, threads)
+            )
+        fewer = _after_rounded_tables(model, RoundedTables.of(tables), threads)
+        return cls(network.description, exact, fewer)
 
     def predict(
         self, photometry: Photometry, stamps: Stamps | None, batch_size: int
@@ -98,7 +108,7 @@ class FoldedNetwork:
         return probabilities
 
     def _answer(
-        self, model: keras.Model, photometry: Photometry, stamps: Stamps | None, batch_size: int
+        self, way: _Way, photometry: Photometry, stamps: Stamps | None, batch_size: int
     ) -> Probabilities:
         """Answer; where the memory of a card that others share runs out, in smaller batches.
 
@@ -108,7 +118,7 @@ class FoldedNetwork:
             tried = self._halvings
             rows = max(batch_size >> tried, min(batch_size, _FEWEST_ROWS))
             try:
-                return self._in_batches(model, photometry, stamps, rows)
+                return self._in_batches(way, photometry, stamps, rows)
             except Exception as error:
                 if rows <= _FEWEST_ROWS or not is_out_of_memory(error):
                     raise
@@ -119,25 +129,17 @@ class FoldedNetwork:
                     _log.warning("no memory for batches of %d sources, halved from here on", rows)
 
     def _in_batches(
-        self, model: keras.Model, photometry: Photometry, stamps: Stamps | None, batch_size: int
+        self, way: _Way, photometry: Photometry, stamps: Stamps | None, batch_size: int
     ) -> Probabilities:
         shape = (len(photometry), len(self.description.classes))
         probabilities = np.empty(shape, dtype=np.float32)
         for start in range(0, len(photometry), batch_size):
             rows = slice(start, start + batch_size)
-            inputs = self._inputs(photometry[rows], None if stamps is None else stamps[rows])
+            inputs = way.inputs(photometry[rows], None if stamps is None else stamps[rows])
             batch = {name: pad_rows(values, batch_size) for name, values in inputs.items()}
-            answer = model.predict_on_batch(batch)
+            answer = way.model.predict_on_batch(batch)
             probabilities[rows] = answer[: len(probabilities[rows])]
         return probabilities
-
-    def _inputs(
-        self, photometry: Photometry, stamps: Stamps | None
-    ) -> dict[str, NDArray[np.float32]]:
-        inputs = inputs_of(self._exact, photometry, stamps)
-        if self._tables is not None:
-            inputs[_SUMS] = self._tables.sums(photometry, self._threads)
-        return inputs
 
 
 def _lead(probabilities: Probabilities) -> NDArray[np.float32]:
@@ -146,7 +148,13 @@ def _lead(probabilities: Probabilities) -> NDArray[np.float32]:
     return np.asarray(two[:, 1] - two[:, 0])
 
 
-def _after_tables(model: keras.Model, precision: Precision) -> keras.Model:
+def _folded(model: keras.Model, precision: Precision) -> _Way:
+    return _Way(fold(model, precision), lambda *of_sources: inputs_of(model, *of_sources))
+
+
+def _after_tables(
+    model: keras.Model, precision: Precision, tables: PhotometryTables, threads: int
+) -> _Way:
     """Build what follows when the tables have said what the head is told of photometry."""
     sums = keras.Input((HEAD_WIDTHS[0],), name=_SUMS)
     inputs, values = {_SUMS: sums}, sums
@@ -157,6 +165,30 @@ def _after_tables(model: keras.Model, precision: Precision) -> keras.Model:
         told = layers.Dense(HEAD_WIDTHS[0], use_bias=False, dtype=precision, name=_head(0))
         values = layers.Add(dtype="float32")([sums, told(vector)])
     values = layers.Activation("relu", dtype="float32")(values)
+    built = _with_head(model, inputs, values, precision)
+    if STAMPS in model.input:
+        kernel = model.get_layer(_head(0)).get_weights()[0]
+        of_image = model.get_layer(IMAGE_VECTOR).output.shape[-1]
+        built.get_layer(_head(0)).set_weights([kernel[-of_image:]])
+
+    def told_of(photometry: Photometry, stamps: Stamps | None) -> dict[str, NDArray[Any]]:
+        of_photometry = {_SUMS: tables.sums(photometry, threads)}
+        return of_photometry if stamps is None else {**of_photometry, STAMPS: stamps}
+
+    return _Way(built, told_of)
+
+
+def _after_rounded_tables(model: keras.Model, tables: RoundedTables, threads: int) -> _Way:
+    """Build what follows the first layer of the head of a network of photometry alone."""
+    told = keras.Input((HEAD_WIDTHS[0],), name=_TOLD, dtype="bfloat16")
+    built = _with_head(model, {_TOLD: told}, told, "bfloat16")
+    return _Way(built, lambda photometry, _: {_TOLD: tables.told(photometry, threads)})
+
+
+def _with_head(
+    model: keras.Model, inputs: dict[str, Any], values: Any, precision: Precision
+) -> keras.Model:
+    """Let the layers of a model's head after the first, with their weights, follow ``values``."""
     for place in range(1, len(HEAD_WIDTHS)):
         values = layers.Dense(
             HEAD_WIDTHS[place], activation="relu", dtype=precision, name=_head(place)
@@ -165,17 +197,9 @@ def _after_tables(model: keras.Model, precision: Precision) -> keras.Model:
         model.output.shape[-1], activation="softmax", dtype="float32", name=PROBABILITIES
     )(values)
     built = keras.Model(inputs, probabilities)
-    _take_head(built, model)
-    return built
-
-
-def _take_head(built: keras.Model, model: keras.Model) -> None:
     for name in [*map(_head, range(1, len(HEAD_WIDTHS))), PROBABILITIES]:
         built.get_layer(name).set_weights(model.get_layer(name).get_weights())
-    if STAMPS in model.input:
-        kernel = model.get_layer(_head(0)).get_weights()[0]
-        of_image = model.get_layer(IMAGE_VECTOR).output.shape[-1]
-        built.get_layer(_head(0)).set_weights([kernel[-of_image:]])
+    return built
 
 
 def _head(place: int) -> str:

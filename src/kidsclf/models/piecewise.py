@@ -56,6 +56,44 @@ def tabulate(chain: Sequence[Layer], low: float, high: float) -> PiecewiseLinear
     return PiecewiseLinear(rounded, _answers(chain, rounded.astype(np.float64)))
 
 
+def thinned(line: PiecewiseLinear, tolerance: float) -> PiecewiseLinear:
+    """Leave out nodes, as long as no value changes by more than ``tolerance``.
+
+    From each node that is kept, the next is the farthest to which a straight line will do, so far
+    as doubling and halving the stretch finds it.
+
+    Examples
+    --------
+    >>> nodes, values = np.arange(4, dtype=np.float32), np.array([[0.0], [1.1], [2.0], [9.0]])
+    >>> thinned(PiecewiseLinear(nodes, values), 0.2).nodes.tolist()
+    [0.0, 2.0, 3.0]
+    """
+    last, kept = len(line.nodes) - 1, [0]
+    while kept[-1] < last:
+        kept.append(_farthest(line, kept[-1], tolerance))
+    return PiecewiseLinear(line.nodes[kept], line.values[kept])
+
+
+def _farthest(line: PiecewiseLinear, start: int, tolerance: float) -> int:
+    last = len(line.nodes) - 1
+    good, bad = start + 1, last + 1
+    while good < last and bad > last:
+        tried = min(start + 2 * (good - start), last)
+        good, bad = (tried, bad) if _is_straight(line, start, tried, tolerance) else (good, tried)
+    while bad - good > 1:
+        tried = (good + bad) // 2
+        good, bad = (tried, bad) if _is_straight(line, start, tried, tolerance) else (good, tried)
+    return good
+
+
+def _is_straight(line: PiecewiseLinear, start: int, end: int, tolerance: float) -> bool:
+    """Say whether the values between two nodes are on the line between theirs."""
+    nodes, values = line.nodes.astype(np.float64), line.values
+    share = (nodes[start + 1 : end] - nodes[start]) / (nodes[end] - nodes[start])
+    straight = values[start] + share[:, None] * (values[end] - values[start])
+    return bool((np.abs(straight - values[start + 1 : end]) <= tolerance).all())
+
+
 def _answers(chain: Sequence[Layer], numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     values = numbers[:, None]
     for kernel, bias in chain:

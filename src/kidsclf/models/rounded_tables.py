@@ -1,0 +1,129 @@
+"""The tables of photometry in 16 bits and of fewer pieces, to within what bfloat16 rounds off.
+
+Trained networks are smooth: a few dozen of the hundreds of pieces of their tables say the same to
+some 1e-4. Then the tables of all magnitudes and colours fit into the second-level cache of a
+processor, which the exact ones do not.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from kidsclf.models.compiled import cells
+from kidsclf.models.compiled_pairs import SHARES, UNITS_TOGETHER, sum_pairs
+from kidsclf.models.network import Photometry
+from kidsclf.models.photometry_tables import PhotometryTables
+from kidsclf.models.piecewise import PiecewiseLinear, thinned
+
+TOLERANCE = 2.0**-12
+"""By how much fewer pieces may change what one feature says, over the usual size of the sums.
+
+These are rounded to bfloat16 in the end, by up to 2^-9 of each."""
+
+_CELLS = 512
+_LARGEST, _LARGEST_SUM = 2.0**15 - 1, 2.0**31 - 1
+
+
+@dataclass(frozen=True)
+class RoundedTables:
+    """What the head of a network of photometry alone is told, after its first ReLU.
+
+    Its attributes are what ``compiled_pairs.sum_pairs`` takes.
+    """
+
+    centre: NDArray[np.float32]
+    factor: NDArray[np.float32]
+    pieces: NDArray[np.float32]
+    density: NDArray[np.float32]
+    before: NDArray[np.int32]
+    pairs: NDArray[np.int16]
+    step: np.float32
+    bias: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, exact: PhotometryTables) -> "RoundedTables":
+        """Leave out nodes of exact tables, and round what stays."""
+        lines = [PiecewiseLinear(exact.nodes, each) for each in exact.tables.astype(np.float64)]
+        tolerance = TOLERANCE * _usual_sum(lines, exact.bias)
+        lines = [thinned(line, tolerance) for line in lines]
+        middles = [(line.values.max(axis=0) + line.values.min(axis=0)) / 2 for line in lines]
+        apart = [line.values - middle for line, middle in zip(lines, middles, strict=True)]
+        entry = _entry([np.abs(each).max(axis=0) for each in apart])
+        starts = np.cumsum([0, *(len(line.nodes) - 1 for line in lines[:-1])])
+        before = [cells(line.nodes, _CELLS) + at for line, at in zip(lines, starts, strict=True)]
+        lengths = np.concatenate([np.diff(line.nodes) for line in lines])
+        return cls(
+            centre=exact.centre,
+            factor=(1.0 / exact.width).astype(np.float32),
+            pieces=np.concatenate([_ends(line.nodes) for line in lines]),
+            density=(SHARES / lengths).astype(np.float32),
+            before=np.array(before, np.int32),
+            pairs=np.concatenate([_pairs(np.rint(each / entry)) for each in apart]),
+            step=np.float32(entry / SHARES),
+            bias=(exact.bias + np.sum(middles, axis=0)).astype(np.float32),
+        )
+
+    def told(self, photometry: Photometry, threads: int) -> NDArray[ml_dtypes.bfloat16]:
+        """Say what the head's second layer is told.
+
+        Parameters
+        ----------
+        photometry : float32 array (n, features)
+            Magnitudes and colours; NaN where missing.
+        threads : int
+
+        Returns
+        -------
+        bfloat16 array (n, units)
+            Not negative.
+        """
+        out = np.empty((len(photometry), len(self.bias)), np.uint16)
+        if threads == 1:
+            self._fill(photometry, out)
+        else:
+            parts = (np.array_split(each, threads) for each in (photometry, out))
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(self._fill, *parts))
+        return out.view(ml_dtypes.bfloat16)
+
+    def _fill(self, photometry: Photometry, out: NDArray[np.uint16]) -> None:
+        scaling, pieces = (self.centre, self.factor), (self.pieces, self.density, self.before)
+        sum_pairs(photometry, *scaling, *pieces, self.pairs, self.step, self.bias, out)
+
+
+def can_be_rounded(exact: PhotometryTables) -> bool:
+    """Say whether the loop takes tables of so many units, and all their numbers are finite."""
+    finite = all(np.isfinite(each).all() for each in (exact.tables, exact.bias, exact.width))
+    return bool(finite and len(exact.bias) % UNITS_TOGETHER == 0)
+
+
+def _usual_sum(lines: list[PiecewiseLinear], bias: NDArray[np.float32]) -> float:
+    """Give the root mean square of the sums, where features are independent and normal."""
+    mean, variance = bias.astype(np.float64), np.zeros(len(bias))
+    for line in lines:
+        weights = np.gradient(line.nodes.astype(np.float64)) * np.exp(-0.5 * line.nodes**2.0)
+        weights /= weights.sum()
+        of_feature = weights @ line.values
+        mean, variance = mean + of_feature, variance + weights @ (line.values - of_feature) ** 2
+    return float(np.sqrt((mean**2 + variance).mean()))
+
+
+def _entry(spans: list[NDArray[np.float64]]) -> float:
+    """Choose the step of entries: none overflows 16 bits, and no sum of products 32."""
+    largest, largest_sum = np.max(spans), np.sum(spans, axis=0).max()
+    # An entry is rounded by up to half a step: half of one a feature is left for that.
+    entry = max(largest / _LARGEST, largest_sum / (_LARGEST_SUM / SHARES - len(spans)))
+    return float(entry) or 1.0  # a network that says the same of every source
+
+
+def _ends(nodes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Pair each node with the next; the last piece has no end."""
+    upper = np.append(nodes[1:-1], np.float32(np.inf))
+    return np.stack([nodes[:-1], upper], axis=1)
+
+
+def _pairs(entries: NDArray[np.float64]) -> NDArray[np.int16]:
+    return np.stack([entries[:-1], entries[1:]], axis=2).astype(np.int16)
