@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from work_directories import summary_of
 
+from kidsclf.pipeline.client_files import OF_THE_REPORT
 from kidsclf.sky.lookup import SkyIndex
 from kidsclf.sky.margin import stretches_around
 from kidsclf.sky.partition import Partition, spatial_index
@@ -143,7 +144,7 @@ def test_partitions_without_new_rows_stay_as_they_are(survey, command, tmp_path)
     assert command(survey / "run.toml", "--workdir", fresh, *ARGUMENTS, *stages).code == 0
     for folder in ("catalog", "samples", "scores", "products", "metrics"):
         for path in sorted((fresh / folder).rglob("*")):
-            if path.is_file() and path.name not in ("stages.parquet", "workers.parquet"):
+            if path.is_file() and path.name not in OF_THE_REPORT:
                 same = work / path.relative_to(fresh)
                 assert same.read_bytes() == path.read_bytes(), path
     assert summary_of(work)["rows_in"] == 3600

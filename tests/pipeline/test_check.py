@@ -12,6 +12,7 @@ from upath import UPath
 
 from kidsclf.errors import StoreError
 from kidsclf.pipeline.check import check_work_directory
+from kidsclf.pipeline.client_files import OF_THE_REPORT
 from kidsclf.store.layout import WorkDirectory
 
 
@@ -192,11 +193,7 @@ def test_a_flipped_bit_is_found_wherever_it_is(work):
     folders = ("catalog", "samples", "scores", "products", "metrics", "models", "cutouts.zarr")
     for folder in folders:
         files = sorted(path for path in (work / folder).rglob("*") if path.is_file())
-        files = [
-            path
-            for path in files
-            if path.name not in ("stages.parquet", "workers.parquet", ".zgroup")
-        ]
+        files = [path for path in files if path.name not in (*OF_THE_REPORT, ".zgroup")]
         # the groups above the partitions are opened by nobody and hold nothing
         files = [p for p in files if p.name != "zarr.json" or "npix-" in str(p.parent)]
         for path in chance.sample(files, 6):

@@ -4,6 +4,8 @@ import json
 import sys
 from pathlib import Path
 
+from kidsclf.pipeline.client_files import OF_THE_REPORT
+
 COMMAND = (sys.executable, "-m", "kidsclf.run")
 
 
@@ -17,6 +19,6 @@ def science_of(work: Path) -> dict[str, bytes]:
     found = {}
     for folder in ("catalog", "features", "samples", "scores", "products", "metrics"):
         for path in sorted((work / folder).rglob("*")):
-            if path.is_file() and path.name not in ("stages.parquet", "workers.parquet"):
+            if path.is_file() and path.name not in OF_THE_REPORT:
                 found[str(path.relative_to(work))] = path.read_bytes()
     return found

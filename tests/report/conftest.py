@@ -372,6 +372,30 @@ def worker_table() -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
+def throughput_table() -> pa.Table:
+    """A stage, a network on a processor and one on a GPU, and a stage that had nothing to do."""
+    rows = [
+        {"stage": "ingest", "network": None, "seconds": 50.0, "threads": 1},
+        {"stage": "infer", "network": "xgboost", "seconds": 20.0, "threads": 2},
+        {"stage": "infer", "network": "mnn", "seconds": 25.0, "threads": 2},
+        {"stage": "match", "network": None, "seconds": 0.0, "threads": 1},
+    ]
+    return pa.Table.from_pylist(
+        [
+            {"stage": row["stage"], "network": row["network"], "tasks": 24, "rows": 100_000}
+            | {"worker_seconds": row["seconds"], "threads": row["threads"]}
+            | {"on_gpu": row["network"] == "mnn"}
+            | {
+                "rows_per_thread_second": 1e5 / row["seconds"] / row["threads"]
+                if row["seconds"]
+                else math.nan
+            }
+            | {"median_task_rows_per_second": 5100.0 if row["network"] else math.nan}
+            for row in rows
+        ]
+    )
+
+
 def experiment_tables() -> dict[str, dict[str, pa.Table]]:
     """What two experiments leave, and one of another version."""
     sizes = [
@@ -473,6 +497,7 @@ def tables() -> ReportTables:
         gallery=gallery_table(),
         sky=sky_table(),
         stages=stages,
+        throughput=throughput_table(),
         workers=worker_table(),
         distributions=distribution_table(),
         experiments=experiment_tables(),

@@ -16,6 +16,7 @@ import pytest
 
 from kidsclf.errors import StoreError
 from kidsclf.report import ReportTables, render_page
+from kidsclf.report.sections.run import of_a_thread
 from kidsclf.report.tables import COLUMNS
 
 SECTIONS = {
@@ -329,3 +330,19 @@ def test_calibration_tells_temperature_promise_and_cuts(read):
     for said in ("0.8321", "0.7000 to 0.9000", "96.0% (95.0% to 97.0%)", "completeness 90%"):
         assert said in text
     assert "– to –" not in text
+
+
+def test_throughput_tells_threads_and_gpus_apart(tables):
+    found = of_a_thread(tables.throughput)
+    rates = ("Rows/s of a thread", "Rows/s of a GPU", "Rows/s in the median task")
+    assert found.headings[-4:] == (*rates, "Hours a million rows")
+    by_name = {(row[0], row[1]): row[-4:] for row in found.rows}
+    assert by_name == {
+        ("ingest", "–"): ("2,000", "–", "–", "0.139"),
+        ("infer", "xgboost"): ("2,500", "–", "5,100", "0.111"),
+        ("infer", "mnn"): ("–", "4,000", "5,100", "0.0694"),
+        ("match", "–"): ("–", "–", "–", "–"),
+    }
+    found = of_a_thread(tables.throughput.slice(0, 2))
+    assert "Rows/s of a GPU" not in found.headings
+    assert "GPU counts" not in found.note

@@ -20,7 +20,9 @@ _FOLDERS = {
     "infer": ("scores",),
     "reduce": ("metrics", "products"),
 }
-_OF_OTHERS = ("Npix=", "/states/", "stages.parquet", "workers.parquet")
+OF_THE_REPORT = ("stages.parquet", "throughput.parquet", "workers.parquet")
+"""Tables in ``metrics/`` of how a run went, which the report writes anew."""
+_OF_OTHERS = ("Npix=", "/states/", *OF_THE_REPORT)
 """What is in these folders and written by tasks, or by the report."""
 
 

@@ -1,6 +1,8 @@
 """What every stage is handed, and what it says when it is done."""
 
 import hashlib
+import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,6 +23,9 @@ from kidsclf.surveys.column_map import ColumnMap
 
 SUMMARY = "summary"
 """Task name of the receipt that sums a whole stage up."""
+
+ON_GPU = "on_gpu"
+"""Fact of a task whose network answered on a GPU."""
 
 STAGE_ORDER = (
     *("ingest", "cutouts", "features", "match"),
@@ -91,6 +96,8 @@ class StageOutcome:
     """Sum of the tasks' own wall times, as their receipts tell."""
     by_worker: Mapping[str, "Share"] = field(default_factory=dict)
     """What each worker did of it in this run."""
+    by_network: Mapping[str, "Share"] = field(default_factory=dict)
+    """What each network took of it, as all receipts tell, whenever they were left."""
 
     @classmethod
     def of(cls, stage: str, *parts: Mapped, rows: int | None = None) -> "StageOutcome":
@@ -109,22 +116,35 @@ class StageOutcome:
 
 @dataclass(frozen=True)
 class Share:
-    """What one worker did of a stage; ``seconds`` are those that it was busy."""
+    """A part of a stage; ``seconds`` are those that workers were busy with it."""
 
     tasks: int = 0
     rows: int = 0
     seconds: float = 0.0
+    on_gpu: bool = False
+    """Whether every task of it says that a GPU computed."""
+    median_rate: float = math.nan
+    """Rows a second of the median task: without the first ones, which load and compile."""
+
+    @classmethod
+    def of(cls, receipts: Sequence[Receipt]) -> "Share":
+        """Sum up what tasks tell of themselves."""
+        rates = [each.rows / each.seconds for each in receipts if each.rows and each.seconds]
+        return cls(
+            len(receipts),
+            sum(each.rows for each in receipts),
+            sum(each.seconds for each in receipts),
+            bool(receipts) and all(each.facts.get(ON_GPU, False) for each in receipts),
+            statistics.median(rates) if rates else math.nan,
+        )
 
 
 def _shares(receipts: Iterable[Receipt]) -> dict[str, Share]:
-    found: dict[str, Share] = {}
+    found: dict[str, list[Receipt]] = {}
     for receipt in receipts:
         if receipt.worker:
-            so_far = found.get(receipt.worker, Share())
-            found[receipt.worker] = Share(
-                so_far.tasks + 1, so_far.rows + receipt.rows, so_far.seconds + receipt.seconds
-            )
-    return found
+            found.setdefault(receipt.worker, []).append(receipt)
+    return {worker: Share.of(some) for worker, some in found.items()}
 
 
 @lru_cache

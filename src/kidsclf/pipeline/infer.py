@@ -1,6 +1,7 @@
 """Stage ``infer``: apply the networks to every partition."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, cast
 
@@ -17,14 +18,16 @@ from kidsclf.infer.calibration import (
     set_names,
 )
 from kidsclf.infer.score import score
-from kidsclf.models.backend import choose_precision, prepare_backend
+from kidsclf.models.backend import choose_precision, has_accelerator, prepare_backend
 from kidsclf.models.committee import Committee
 from kidsclf.models.files import load_network, read_card
 from kidsclf.models.network import Answering, Network
 from kidsclf.models.novelty import Novelty
 from kidsclf.models.table import network_entry
 from kidsclf.pipeline.context import (
+    ON_GPU,
     Context,
+    Share,
     StageOutcome,
     code_fingerprint,
     finished_partitions,
@@ -85,7 +88,9 @@ def run(context: Context) -> StageOutcome:
             ],
         )
     keep_only(context.work.all_scores, context.config.train.networks)
-    return StageOutcome.of("infer", *mapped)
+    named = zip(context.config.train.networks, mapped, strict=True)
+    shares = {name: Share.of(done.receipts) for name, done in named}
+    return replace(StageOutcome.of("infer", *mapped), by_network=shares)
 
 
 def scoring_tasks(context: Context, name: str) -> list[Task]:
@@ -205,7 +210,13 @@ def score_partition(
     }
     table = pa.table(columns)
     path = HatsCatalogue(work.scores(name)).write(partition, table)
-    return Made(table.num_rows, (path,))
+    return Made(table.num_rows, (path,), _device(name, config.infer))
+
+
+def _device(name: str, settings: InferSettings) -> dict[str, bool]:
+    """Note for the receipt that a GPU answered, where one did."""
+    by_keras = network_entry(name).family == "keras"
+    return {ON_GPU: True} if by_keras and has_accelerator(settings.keras_backend) else {}
 
 
 def _score_columns(sources: pa.Table, scores: Scores, calibration: Calibration) -> dict[str, Any]:

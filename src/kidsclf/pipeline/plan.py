@@ -24,7 +24,6 @@ from kidsclf.pipeline.client_files import forget_files, record_files
 from kidsclf.pipeline.context import STAGE_ORDER, Context, StageOutcome
 from kidsclf.pipeline.full_disk import write_failures
 from kidsclf.store.quarantine import release
-from kidsclf.store.tables import write_table
 from kidsclf.surveys.column_map import ColumnMap
 
 _GIB = 1024.0**3
@@ -235,8 +234,7 @@ def run_stages(context: Context, stages: Sequence[Stage]) -> list[StageOutcome]:
     outcomes: list[StageOutcome] = []
     for stage in stages:
         if stage.name == "report":
-            write_table(context.work.metrics / "stages.parquet", report.stages_table(outcomes))
-            write_table(context.work.metrics / "workers.parquet", report.workers_table(outcomes))
+            report.write_tables(context, outcomes)
         trained = any(each.stage == "train" and each.tasks > each.skipped for each in outcomes)
         if stage.name == "infer" and trained and _threads_differ(context.config):
             context.engine.restart_workers()

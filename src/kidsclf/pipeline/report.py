@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from kidsclf.pipeline.context import Context, StageOutcome
+from kidsclf.config import Config
+from kidsclf.pipeline.context import Context, Share, StageOutcome
 from kidsclf.pipeline.experiment_origin import is_of_this_run
 from kidsclf.pipeline.summary import versions
 from kidsclf.report.page import render_page
 from kidsclf.report.tables import COLUMNS, EXPERIMENTS, ReportTables
-from kidsclf.store.tables import read_json, read_table, write_text
+from kidsclf.store.tables import read_json, read_table, write_table, write_text
 
 
 def run(context: Context) -> StageOutcome:
@@ -73,6 +74,67 @@ WORKERS_SCHEMA = pa.schema(
 )
 
 
+THROUGHPUT_SCHEMA = pa.schema(
+    [
+        ("stage", pa.string()),
+        ("network", pa.string()),
+        ("tasks", pa.int64()),
+        ("rows", pa.int64()),
+        ("worker_seconds", pa.float64()),
+        ("threads", pa.int64()),
+        ("on_gpu", pa.bool_()),
+        ("rows_per_thread_second", pa.float64()),
+        ("median_task_rows_per_second", pa.float64()),
+    ]
+)
+
+
+def write_tables(context: Context, outcomes: Sequence[StageOutcome]) -> None:
+    """Write how the stages went, what each worker did, and what a thread of a worker does."""
+    tables = {
+        "stages": stages_table(outcomes),
+        "throughput": throughput_table(outcomes, context.config),
+        "workers": workers_table(outcomes),
+    }
+    for name, table in tables.items():
+        write_table(context.work.metrics / f"{name}.parquet", table)
+
+
+def throughput_table(outcomes: Sequence[StageOutcome], config: Config) -> pa.Table:
+    """Write rows and seconds of workers of each stage, or of each network where tasks have one.
+
+    They are summed over all receipts, whenever a task was done; a task computes with
+    ``train.threads`` or ``infer.threads``, and with one thread in other stages. The median task is
+    told of networks alone: tasks of other stages are of several kinds. Stages without tasks are
+    left out.
+    """
+    threads = {"train": config.train.threads, "infer": config.infer.threads}
+    rows = [
+        {
+            "stage": outcome.stage,
+            "network": network,
+            "tasks": share.tasks,
+            "rows": share.rows,
+            "worker_seconds": share.seconds,
+            "threads": threads.get(outcome.stage, 1),
+            "on_gpu": share.on_gpu,
+            "rows_per_thread_second": share.rows / share.seconds / threads.get(outcome.stage, 1)
+            if share.seconds
+            else float("nan"),
+            "median_task_rows_per_second": share.median_rate,
+        }
+        for outcome in outcomes
+        for network, share in _parts(outcome)
+        if share.tasks
+    ]
+    return pa.Table.from_pylist(rows, schema=THROUGHPUT_SCHEMA)
+
+
+def _parts(outcome: StageOutcome) -> list[tuple[str | None, Share]]:
+    whole = Share(outcome.tasks, outcome.rows, outcome.task_seconds)
+    return [*outcome.by_network.items()] or [(None, whole)]
+
+
 def workers_table(outcomes: Sequence[StageOutcome]) -> pa.Table:
     """Write what each worker did; seconds are those of its tasks, by the clock."""
     rows = [
@@ -91,7 +153,10 @@ def workers_table(outcomes: Sequence[StageOutcome]) -> pa.Table:
 
 
 def stages_table(outcomes: Sequence[StageOutcome]) -> pa.Table:
-    """Write how the stages went as a table; seconds are those of this run's wall clock."""
+    """Write how the stages went as a table; seconds are those of this run's wall clock.
+
+    Of a stage that was partly done before there is no rate: its rows are all, its seconds are not.
+    """
     rows = [
         {
             "stage": outcome.stage,
@@ -99,8 +164,13 @@ def stages_table(outcomes: Sequence[StageOutcome]) -> pa.Table:
             "skipped": outcome.skipped,
             "rows": outcome.rows,
             "seconds": outcome.seconds,
-            "rows_per_second": outcome.rows / outcome.seconds if outcome.seconds else float("nan"),
+            "rows_per_second": _rate(outcome),
         }
         for outcome in outcomes
     ]
     return pa.Table.from_pylist(rows, schema=STAGES_SCHEMA)
+
+
+def _rate(outcome: StageOutcome) -> float:
+    told = outcome.seconds and not outcome.skipped
+    return outcome.rows / outcome.seconds if told else float("nan")

@@ -108,6 +108,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "sky": ("order", "pixel", "ra", "dec", "count", "depth", "unclassified", "flagged"),
     "stages": ("stage", "tasks", "skipped", "rows", "seconds", "rows_per_second"),
+    "throughput": (
+        *("stage", "network", "tasks", "rows", "worker_seconds", "threads", "on_gpu"),
+        *("rows_per_thread_second", "median_task_rows_per_second"),
+    ),
     "workers": ("stage", "worker", "tasks", "rows", "seconds", "rows_per_second"),
 }
 """Columns that each table must have; it may have more."""
@@ -194,6 +198,7 @@ class ReportTables:
     gallery: pa.Table | None = None
     sky: pa.Table | None = None
     stages: pa.Table | None = None
+    throughput: pa.Table | None = None
     workers: pa.Table | None = None
     experiments: Mapping[str, Mapping[str, pa.Table]] = field(default_factory=dict)
     stale_experiments: tuple[str, ...] = ()

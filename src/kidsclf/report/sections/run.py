@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from kidsclf.report.blocks import Block, Folded, Remark, Section, drawing, grid, missing
+from kidsclf.report.blocks import Block, Folded, Grid, Remark, Section, drawing, grid, missing
 from kidsclf.report.figures.run import draw_cut_flow, draw_stages, draw_workers
 from kidsclf.report.numbers import DASH, duration, whole
 from kidsclf.report.tables import COLUMNS, ReportTables, numbers, present, rows_of
@@ -49,7 +49,11 @@ def _balance(table: pa.Table) -> Remark:
 
 def throughput(tables: ReportTables) -> Section:
     """Show how long each stage took."""
-    lead = "Time is summed over the tasks of a stage; skipped tasks were already done."
+    lead = (
+        "Time by stage is what the run that drew this page waited, without tasks that were already "
+        "done (skipped; then no rate is told). What a thread of a worker does is from the receipts "
+        "of all tasks, whenever they were done."
+    )
     table = present(tables.stages)
     blocks: tuple[Block, ...] = (missing("The throughput", "no receipts were read"),)
     if table is not None:
@@ -71,8 +75,53 @@ def throughput(tables: ReportTables) -> Section:
         total = duration(float(np.nansum(numbers(table, "seconds"))))
         headings = ["Stage", "Tasks", "Skipped", "Rows", "Time", "Rows/s"]
         blocks = (bars, grid(f"Stages, {total} in all", headings, rows))
+    threads = present(tables.throughput)
+    if threads is not None:  # a run of an older version has none
+        blocks += (of_a_thread(threads),)
     blocks += tuple(_workers(present(tables.workers)))
     return Section("throughput", "Throughput", lead, blocks)
+
+
+def of_a_thread(table: pa.Table) -> Grid:
+    """Say what a thread of a worker, or a worker with a GPU, does of each stage and network.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Columns of ``throughput``.
+    """
+    cards = any(table["on_gpu"].to_pylist())
+    rows = [_thread_row(row, cards=cards) for row in rows_of(table)]
+    headings = ["Stage", "Network", "Rows", "Workers busy", "Threads", "Rows/s of a thread"]
+    headings += ["Rows/s of a GPU"] if cards else []
+    note = (
+        "The first tasks of a worker load and compile the network, which counts in a small run: "
+        "the median task goes without. Hours are of a thread, or of a GPU where one is told."
+    )
+    if cards:
+        note += " A worker with a GPU counts as one; where several share a card, it does more."
+    return grid(
+        "What a thread of a worker does, by the clock",
+        [*headings, "Rows/s in the median task", "Hours a million rows"],
+        rows,
+        note,
+    )
+
+
+def _thread_row(row: Mapping[str, Any], *, cards: bool) -> list[Any]:
+    """Give hours of a thread or GPU last: times the price of an hour they are what rows cost."""
+    rate, seconds = row["rows_per_thread_second"], row["worker_seconds"]
+    of_card = row["rows"] / seconds if row["on_gpu"] and seconds else float("nan")
+    of_thread = float("nan") if row["on_gpu"] else rate
+    each = of_card if row["on_gpu"] else of_thread
+    hours = f"{1e6 / 3600 / each:.3g}" if each > 0 else DASH
+    return [
+        *(row["stage"], row["network"], row["rows"], duration(seconds), row["threads"]),
+        whole(of_thread),
+        *([whole(of_card)] if cards else []),
+        whole(row["median_task_rows_per_second"]),
+        hours,
+    ]
 
 
 def _workers(table: pa.Table | None) -> Iterator[Block]:
