@@ -3,7 +3,7 @@
 python -m benchmarks                       all of them, small
 python -m benchmarks match cutouts --size full --repeats 5 --out results.json
 python -m benchmarks compare OLD.json NEW.json
-python -m benchmarks table                 docs/benchmarks.md, and the README's speed
+python -m benchmarks table                 docs/benchmarks.md, and speeds in README and docs
 python -m benchmarks page --out FILE       all of it as one HTML page
 """
 
@@ -60,12 +60,10 @@ def _compare(arguments: list[str]) -> None:
 
 def _table(arguments: list[str]) -> None:
     # Drawing is not brought where nothing is drawn: a machine with a GPU may lack what it needs.
-    from benchmarks.readme import write_readme
-    from benchmarks.table import write_page
+    from benchmarks.documents import write_documents
 
     argparse.ArgumentParser(prog="python -m benchmarks table").parse_args(arguments)
-    write_page()
-    write_readme()
+    write_documents()
 
 
 def _page(arguments: list[str]) -> None:

@@ -1,16 +1,12 @@
-"""The README's section on speed, and its figure, written from the result files that are kept.
+"""The README's tables of speed, from the result files that are kept.
 
-``python -m benchmarks table`` writes them anew; a test holds them against the files.
+Not a benchmark. Networks first, then a whole survey, then what is held against others.
 """
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.figures import draw_overview
 from benchmarks.headlines import (
-    ROOT,
     Speed,
-    goals,
-    kept_results,
     network_speeds,
     ratio_of,
     records_of,
@@ -18,12 +14,6 @@ from benchmarks.headlines import (
 )
 from benchmarks.record import Kept, Ratio
 from benchmarks.wording import machine_in_words, markdown_table, number, spread, verdict
-from kidsclf.report.svg import figure_files
-
-README = ROOT / "README.md"
-FIGURE = ROOT / "docs" / "images" / "speed.svg"
-BEGIN = "<!-- python -m benchmarks table writes from here -->"
-END = "<!-- to here -->"
 
 _AGAINST = (
     ("Ingest of FITS tables, rows a second, over `hats-import`",
@@ -49,35 +39,9 @@ _AGAINST = (
 """What the README tells beside the networks: words, benchmark, subject, peer, quantity."""
 
 
-def section(kept: Sequence[Kept] | None = None) -> str:
-    """Make what stands between the marks in the README."""
-    kept = kept_results() if kept is None else kept
-    return "\n".join([BEGIN, "", *_networks(kept), *_surveys(kept), *_against(kept), END])
-
-
-def readme(kept: Sequence[Kept] | None = None) -> str:
-    """Put the section into the README as it stands.
-
-    Raises
-    ------
-    ValueError
-        When the marks are not there.
-    """
-    text = README.read_text(encoding="utf-8")
-    start, end = text.index(BEGIN), text.index(END) + len(END)
-    return text[:start] + section(kept) + text[end:]
-
-
-def figure(kept: Sequence[Kept] | None = None) -> bytes:
-    """Draw every ratio against its goal, as SVG on white."""
-    kept = kept_results() if kept is None else kept
-    records = [record for file in kept for record in file.records if goals(record)]
-    return figure_files(draw_overview(records))["svg"]
-
-
-def write_readme() -> None:
-    README.write_text(readme(), encoding="utf-8")
-    FIGURE.write_bytes(figure())
+def speed(kept: Sequence[Kept]) -> str:
+    """Tell what networks do, what a survey takes, and what is held against others."""
+    return "\n".join([*_networks(kept), *_surveys(kept), *_against(kept)])
 
 
 def _networks(kept: Sequence[Kept]) -> Iterator[str]:

@@ -1,12 +1,11 @@
 """``docs/benchmarks.md``, written from the result files that are kept, so that no number is typed.
 
-``python -m benchmarks table`` writes it anew, and the README's section on speed with its figure; a
-test holds all of them against the files. A summary comes first, every figure folded below.
+Not a benchmark. A summary comes first, every figure folded below.
 """
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.headlines import ROOT, about, goals, kept_results, main_ratio
+from benchmarks.headlines import about, goals, main_ratio
 from benchmarks.record import Kept, Record
 from benchmarks.wording import (
     machine_in_words,
@@ -17,7 +16,6 @@ from benchmarks.wording import (
     verdict,
 )
 
-PAGE = ROOT / "docs" / "benchmarks.md"
 _HEAD = """# Benchmarks
 
 Written by `python -m benchmarks table` from the files in
@@ -34,14 +32,9 @@ _MOST_ROWS = 100
 """Of a table; what has more stands in the file alone."""
 
 
-def page(kept: Sequence[Kept] | None = None) -> str:
-    """Make the page of result files; by default of those that are kept."""
-    kept = kept_results() if kept is None else kept
+def page(kept: Sequence[Kept]) -> str:
+    """Make the page of result files."""
     return "\n".join([_HEAD, *_summary(kept), *(line for each in kept for line in _sections(each))])
-
-
-def write_page() -> None:
-    PAGE.write_text(page(), encoding="utf-8")
 
 
 def _summary(kept: Sequence[Kept]) -> Iterator[str]:

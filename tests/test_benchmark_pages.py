@@ -1,16 +1,22 @@
 """What is told of benchmarks: tables, the README's speed, the page, comparisons of files."""
 
+import doctest
 import json
 import re
 
+import benchmarks.marked
+import benchmarks.wording
 import pytest
 from benchmarks.__main__ import main
 from benchmarks.compare import print_changes
+from benchmarks.documents import FIGURE, documents, figure
 from benchmarks.figures import over_goal
-from benchmarks.headlines import main_ratio, network_speeds
-from benchmarks.readme import FIGURE, README, figure, readme, section
+from benchmarks.headlines import ROOT, kept_results, main_ratio, network_speeds
+from benchmarks.inference_tables import inference
+from benchmarks.marked import fill
+from benchmarks.readme import speed
 from benchmarks.record import Kept, Measurement, Ratio, Record, ratio, write_records
-from benchmarks.table import PAGE, page
+from benchmarks.table import page
 from benchmarks.web_page import web_page
 
 from chromium import open_page
@@ -61,10 +67,11 @@ def drawn(kept) -> str:
 
 def test_the_docs_say_what_the_result_files_hold():
     advice = "write it anew: python -m benchmarks table"
-    assert PAGE.read_text(encoding="utf-8") == page(), advice
-    assert README.read_text(encoding="utf-8") == readme(), advice
+    kept = kept_results()
+    for path, text in documents(kept).items():
+        assert (ROOT / path).read_text(encoding="utf-8") == text, f"{path}: {advice}"
     # Places of letters hang on fonts, what is written and how many marks there are does not.
-    now, then = (_texts_and_marks(each.decode()) for each in (figure(), FIGURE.read_bytes()))
+    now, then = (_texts_and_marks(each.decode()) for each in (figure(kept), FIGURE.read_bytes()))
     assert now == then, advice
 
 
@@ -85,13 +92,32 @@ def test_the_docs_tell_machine_goal_and_range():
 
 
 def test_the_readme_says_what_is_missed(kept):
-    text = section(kept)
+    text = speed(kept)
     assert "On A <small> processor, 2 cores, 8.0 GiB" in text
     assert "| `net` | 1,010 | 0.55 | 0.96 | 0.5, **missed ≥ 0.95** |  |" in text
 
 
+def test_the_docs_say_of_networks_what_is_missed_and_leave_out_what_is_not_there(kept):
+    text = inference(kept)
+    assert "| from the store, over bare, processor time | 0.96 |" in text
+    assert "| the stage, 1 worker, over bare, processor time | 0.5, **missed ≥ 0.95** |" in text
+    assert "| core hours a million sources | 0.55 (0.5 to 0.6) |" in text
+    assert "| strong | 0.975 (0.97 to 0.98) | 0.945 (0.94 to 0.95) |" in text
+    assert "Keras" not in text
+    assert "float32" not in text
+
+
+def test_only_what_stands_between_the_marks_is_written():
+    marked = "a\n<!-- python -m benchmarks table writes x y -->\nold\n<!-- end of x y -->\nb\n"
+    once = fill(marked, {"x y": "new\n"})
+    assert once == marked.replace("old", "\nnew\n")
+    assert fill(once, {"x y": "new"}) == once
+    with pytest.raises(ValueError, match="not found"):
+        fill("no marks", {"x": "new"})
+
+
 def test_what_no_file_holds_is_not_told():
-    assert "|" not in section([])
+    assert speed([]) == inference([]) == ""
     assert "0 of 0 goals" in page([])
     found = web_page([])
     assert "no file holds the benchmark infer" in found
@@ -194,6 +220,13 @@ def test_a_file_that_is_none_is_one_sentence(content, tmp_path, capsys):
     assert told.out == ""
     assert told.err.startswith(f"{path} was to be read as results of benchmarks, but ")
     assert told.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", [benchmarks.marked, benchmarks.wording])
+def test_examples_of_words_hold(module):
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed
 
 
 def test_a_run_notes_its_day(tmp_path):
