@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.catalogue_tables import ingest_by_peer, ingest_by_size, matches
 from benchmarks.figures import draw_overview
-from benchmarks.headlines import ROOT, goals, kept_results
+from benchmarks.headlines import ROOT, goals, kept_results, labelled
 from benchmarks.inference_tables import inference
 from benchmarks.marked import fill
 from benchmarks.readme import speed
@@ -39,8 +39,8 @@ def documents(kept: Sequence[Kept]) -> dict[str, str]:
 
 def figure(kept: Sequence[Kept]) -> bytes:
     """Draw every ratio against its goal, as SVG on white."""
-    records = [record for file in kept for record in file.records if goals(record)]
-    return figure_files(draw_overview(records))["svg"]
+    named = [(label, record) for label, _, record in labelled(kept) if goals(record)]
+    return figure_files(draw_overview(named))["svg"]
 
 
 def write_documents() -> None:

@@ -44,8 +44,9 @@ def over_goal(of: Ratio, value: float) -> float:
 
 
 @house_style
-def draw_overview(records: Sequence[Record], layout: Layout = WIDE) -> Figure:
-    """Draw each ratio against its goal, a line of dots for each benchmark."""
+def draw_overview(named: Sequence[tuple[str, Record]], layout: Layout = WIDE) -> Figure:
+    """Draw each ratio against its goal, a line of dots for each run."""
+    names, records = [name for name, _ in named], [record for _, record in named]
     drawn = panels(1, layout, height_in=0.6 + 0.3 * len(records))
     axes = drawn.axes[0]
     for y, record in enumerate(records):
@@ -59,7 +60,7 @@ def draw_overview(records: Sequence[Record], layout: Layout = WIDE) -> Figure:
     places = [over_goal(each, each.median) for record in records for each in goals(record)]
     axes.axvline(1.0, color=INK, linewidth=1.2, zorder=1)
     _log_ticks(axes, [1.0, *places])
-    axes.set_yticks(range(len(records)), [record.benchmark for record in records])
+    axes.set_yticks(range(len(records)), names)
     axes.set(xlabel="times the goal: better to the right", ylim=(len(records) - 0.5, -0.6))
     _rows_only(axes)
     legend_above(drawn, [*_legend(), Line2D([], [], color=INK, linewidth=1.2, label="goal")])

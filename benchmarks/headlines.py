@@ -6,6 +6,7 @@ benchmark that is new the first ratio with a goal is its headline.
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,21 @@ class Survey:
 def kept_results(folder: Path = RESULTS) -> tuple[Kept, ...]:
     """Read all result files of a folder, by name."""
     return tuple(map(read_kept, sorted(folder.glob("*.json"))))
+
+
+def labelled(kept: Sequence[Kept]) -> list[tuple[str, Kept, Record]]:
+    """Name all runs: by their benchmark, and by the file beside it where two share one."""
+    every = [(file, record) for file in kept for record in file.records]
+    met = Counter(record.benchmark for _, record in every)
+    return [
+        (_label(file, record, alone=met[record.benchmark] == 1), file, record)
+        for file, record in every
+    ]
+
+
+def _label(file: Kept, record: Record, *, alone: bool) -> str:
+    stem = file.name.removesuffix(".json")
+    return record.benchmark if alone else f"{record.benchmark} ({stem})"
 
 
 def records_of(kept: Sequence[Kept], benchmark: str) -> Iterator[tuple[Kept, Record]]:

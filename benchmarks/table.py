@@ -5,7 +5,7 @@ Not a benchmark. A summary comes first, every figure folded below.
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.headlines import about, goals, main_ratio
+from benchmarks.headlines import about, goals, labelled, main_ratio
 from benchmarks.record import Kept, Record
 from benchmarks.wording import (
     machine_in_words,
@@ -39,8 +39,8 @@ def page(kept: Sequence[Kept]) -> str:
 
 def _summary(kept: Sequence[Kept]) -> Iterator[str]:
     """Give a line for each benchmark: its main ratio, and how many of its goals are reached."""
-    every = [(file, record) for file in kept for record in file.records]
-    asked = [each for _, record in every for each in goals(record)]
+    every = labelled(kept)
+    asked = [each for _, _, record in every for each in goals(record)]
     reached = sum(bool(each.reached) for each in asked)
     yield "## In short\n"
     yield (
@@ -48,17 +48,15 @@ def _summary(kept: Sequence[Kept]) -> Iterator[str]:
         f"first that something is asked of, or what was measured first where nothing is.\n"
     )
     head = ("benchmark", "main ratio", ":median (range)", "goal", ":reached", ":missed")
-    yield markdown_table(head, [_line(file, record) for file, record in every])
-    missed = [(record, each) for _, record in every for each in goals(record) if not each.reached]
+    yield markdown_table(head, [_line(*each) for each in every])
+    missed = [(label, of) for label, _, one in every for of in goals(one) if not of.reached]
     if missed:
-        rows = [
-            (record.benchmark, name(each), spread(each), verdict(each)) for record, each in missed
-        ]
+        rows = [(label, name(of), spread(of), verdict(of)) for label, of in missed]
         table = markdown_table(("benchmark", "ratio", ":median (range)", "goal"), rows)
         yield _folded(f"The {len(missed)} goals that are missed", table)
 
 
-def _line(file: Kept, record: Record) -> tuple[str, ...]:
+def _line(label: str, file: Kept, record: Record) -> tuple[str, ...]:
     main, asked = main_ratio(record), goals(record)
     reached = sum(bool(each.reached) for each in asked)
     first = next(iter(record.measurements), None)
@@ -68,7 +66,7 @@ def _line(file: Kept, record: Record) -> tuple[str, ...]:
     elif first is not None:
         told = (f"{first.subject}, {first.quantity}", f"{spread(first)} {first.unit}".strip(), "")
     counts = (str(reached), str(len(asked) - reached)) if asked else ("", "")
-    return (f"[{record.benchmark}](#{_anchor(file, record)})", *told, *counts)
+    return (f"[{label}](#{_anchor(file, record)})", *told, *counts)
 
 
 def _sections(file: Kept) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from benchmarks.figures import draw_budget, draw_goals, draw_overview, draw_scaling
-from benchmarks.headlines import about, goals, main_job, records_of, scaling_curves
+from benchmarks.headlines import about, goals, labelled, main_job, records_of, scaling_curves
 from benchmarks.record import Kept, Ratio, Record
 from benchmarks.wording import (
     facts_in_words,
@@ -55,7 +55,7 @@ def budget(kept: Sequence[Kept]) -> Section:
 
 def judged(kept: Sequence[Kept]) -> Section:
     """Show every ratio that has a goal, all together and by benchmark."""
-    found = [(file, record) for file in kept for record in file.records if goals(record)]
+    found = [each for each in labelled(kept) if goals(each[2])]
     lead = (
         "What is asked of a ratio, and what it is. A filled dot is a goal reached, an open diamond "
         "one missed."
@@ -64,17 +64,17 @@ def judged(kept: Sequence[Kept]) -> Section:
         return Section("goals", "Goals", lead, (missing("Every goal", "no ratio has one"),))
     overview = drawing(
         "fig-goals",
-        partial(draw_overview, [record for _, record in found]),
+        partial(draw_overview, [(label, record) for label, _, record in found]),
         title="Every goal",
         caption="How many times its goal each ratio is, on a logarithmic axis, a row for each "
         "benchmark; at the end of a row, how many are reached. Left of the line are those missed.",
         alt="Dots of ratios over their goals, one row for each benchmark, a line at the goal.",
     )
-    figures = [block for file, record in found for block in _goals_of(file, record)]
+    figures = [block for each in found for block in _goals_of(*each)]
     return Section("goals", "Goals", lead, (overview, *figures))
 
 
-def _goals_of(file: Kept, record: Record) -> Iterator[Block]:
+def _goals_of(label: str, file: Kept, record: Record) -> Iterator[Block]:
     asked = goals(record)
     rows = [
         (name(each), number(each.median), _range(each), goal(each), _end(each)) for each in asked
@@ -83,13 +83,13 @@ def _goals_of(file: Kept, record: Record) -> Iterator[Block]:
     figure = drawing(
         f"fig-goals-{stem(file)}-{record.benchmark}",
         partial(draw_goals, record),
-        title=record.benchmark,
+        title=label,
         caption=f"{plain(about(record.benchmark))} On {machine_in_words(file.machine)}.",
         alt=f"Ratios of {record.benchmark} with their ranges, each with its goal as a line.",
     )
     shown = replace(figure, data=data)
     if len(asked) > _MOST_ROWS:
-        yield Folded(f"{record.benchmark}: {len(asked)} goals", (shown,))
+        yield Folded(f"{label}: {len(asked)} goals", (shown,))
     else:
         yield shown
 

@@ -8,7 +8,15 @@ below every figure with the machine and the settings it was measured with.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.headlines import Speed, goals, kept_results, network_speeds, records_of, surveys
+from benchmarks.headlines import (
+    Speed,
+    goals,
+    kept_results,
+    measured,
+    network_speeds,
+    records_of,
+    surveys,
+)
 from benchmarks.record import Kept, Measurement, Ratio
 from benchmarks.web_details import everything, machines
 from benchmarks.web_figures import budget, judged, scaling
@@ -16,8 +24,11 @@ from benchmarks.wording import goal, machine_in_words, number, spread
 from kidsclf import __version__
 from kidsclf.report import render_sections
 from kidsclf.report.blocks import Block, Remark, Section, Tile, Tiles, grid, missing
+from kidsclf.report.numbers import duration
 
 _TITLE = "kidsclf: how fast"
+_FEW_HOURS = 0.01
+"""Below, seconds are told beside."""
 
 
 def write_web_page(path: Path, kept: Sequence[Kept] | None = None) -> None:
@@ -45,7 +56,7 @@ def glance(kept: Sequence[Kept]) -> Section:
     blocks: list[Block] = [block for file, some in found for block in _speeds(file, some)]
     if not blocks:
         blocks = [missing("The speed of the networks", "no file holds the benchmark infer")]
-    blocks += _whole_surveys(kept)
+    blocks += [*_whole_surveys(kept), *_training(kept)]
     asked = [each for file in kept for record in file.records for each in goals(record)]
     short = sum(not each.reached for each in asked)
     told = f"{len(asked) - short} of {len(asked)} goals are reached, {short} are missed"
@@ -79,7 +90,9 @@ def _speeds(file: Kept, speeds: Sequence[Speed]) -> Iterator[Block]:
 def _tile(speed: Speed) -> Tile:
     notes = []
     if speed.cost is not None:
-        notes.append(f"{number(speed.cost.median)} {speed.device} hours a million")
+        hours = speed.cost.median
+        seconds = f" ({duration(3600 * hours)})" if hours < _FEW_HOURS else ""
+        notes.append(f"{number(hours)} {speed.device} hours{seconds} a million")
     if speed.over_bare is not None:
         over = speed.over_bare
         wanted = f" ({goal(over)} wanted)" if over.reached is False else ""
@@ -108,3 +121,14 @@ def _whole_surveys(kept: Sequence[Kept]) -> Iterator[Block]:
     if rows:
         headings = ("Network", "Sources", "Took", "Sources/s", "Cores", "Largest worker")
         yield grid("A whole survey, from the store to published scores", headings, rows)
+
+
+def _training(kept: Sequence[Kept]) -> Iterator[Block]:
+    for file, record in records_of(kept, "training"):
+        names = dict.fromkeys(m.subject for m in record.measurements if m.quantity == "epochs")
+        asked = ("of one core", "sources", "share of the input")
+        rows = [[n, *(_told(measured(record, n, quantity)) for quantity in asked)] for n in names]
+        if rows:
+            headings = ("Network", "Sources/s of one core", "Sources/s by the clock")
+            caption = f"Training, each source once an epoch, on {machine_in_words(file.machine)}"
+            yield grid(caption, [*headings, "Share of the input in an epoch"], rows)

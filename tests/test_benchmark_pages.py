@@ -11,7 +11,7 @@ from benchmarks.__main__ import main
 from benchmarks.compare import print_changes
 from benchmarks.documents import FIGURE, documents, figure
 from benchmarks.figures import over_goal
-from benchmarks.headlines import ROOT, kept_results, main_ratio, network_speeds
+from benchmarks.headlines import ROOT, kept_results, labelled, main_ratio, network_speeds
 from benchmarks.inference_tables import inference
 from benchmarks.marked import fill
 from benchmarks.readme import speed
@@ -130,6 +130,21 @@ def test_speed_is_of_a_card_where_there_is_one():
     assert speed.over_bare.reached is True
     assert speed.stage_over_bare.reached is False
     assert network_speeds(engine()) == []
+
+
+def test_two_runs_of_a_benchmark_are_told_apart():
+    kept = [
+        Kept(name, MACHINE, (infer(of),)) for name, of in (("a.json", "core"), ("b.json", "card"))
+    ]
+    assert [label for label, _, _ in labelled(kept)] == ["infer (a)", "infer (b)"]
+    assert [label for label, _, _ in labelled(kept[:1])] == ["infer"]
+    text = page(kept)
+    assert "[infer (a)](#a-infer)" in text
+    assert "| infer (b) | net: stage, 1 worker / bare, sources |" in text
+    assert text.count('id="b-infer"') == 1
+    told = inference(kept)
+    assert "| sources a second of one core | `net` |" in told
+    assert "| sources a second of one card | `net` |" in told
 
 
 def test_the_main_ratio_is_the_first_with_a_goal():
