@@ -5,9 +5,9 @@ Not a benchmark. A line or column that no file holds is left out.
 
 from collections.abc import Sequence
 
-from benchmarks.headlines import measured, records_of
-from benchmarks.record import Kept, Record
-from benchmarks.wording import machine_in_words, markdown_table, spread, verdict
+from benchmarks.crosswise import crosswise, ratio_table, where
+from benchmarks.headlines import records_of
+from benchmarks.record import Kept
 
 _INGEST = (
     ("wall clock", "time"),
@@ -38,7 +38,7 @@ def ingest_by_size(kept: Sequence[Kept]) -> str:
     for file, record in records_of(kept, "ingest_scale"):
         sizes = dict.fromkeys(each.subject for each in record.measurements)
         rows = [(size.removesuffix(" rows"), size) for size in sizes]
-        parts += [_where(file), _crosswise("rows", record, rows, _INGEST)]
+        parts += [where(file), crosswise("rows", record, rows, _INGEST)]
     return "\n".join(parts)
 
 
@@ -47,8 +47,8 @@ def ingest_by_peer(kept: Sequence[Kept]) -> str:
     parts = []
     for file, record in records_of(kept, "ingest"):
         subjects = dict.fromkeys(each.subject for each in record.measurements)
-        parts += [_where(file), _crosswise("", record, [(s, s) for s in subjects], _PEERS)]
-        parts += [_ratios(record)]
+        parts += [where(file), crosswise("", record, [(s, s) for s in subjects], _PEERS)]
+        parts += [ratio_table(record)]
     return "\n".join(parts)
 
 
@@ -56,43 +56,10 @@ def matches(kept: Sequence[Kept]) -> str:
     """Tell what a match of two catalogues takes, ours and others'."""
     parts = []
     for file, record in records_of(kept, "match"):
-        parts.append(_where(file))
+        parts.append(where(file))
         for kind in ("even", "few"):
             rows = [(words, f"{kind} {subject}") for words, subject in _MATCHERS]
             title = str(record.facts.get(kind, kind)).replace(" x ", " with ")
-            parts.append(_crosswise(title, record, rows, _CLOCKS))
-        parts.append(_ratios(record))
+            parts.append(crosswise(title, record, rows, _CLOCKS))
+        parts.append(ratio_table(record))
     return "\n".join(parts)
-
-
-def _where(file: Kept) -> str:
-    link = f"[`{file.name}`](../benchmarks/results/{file.name})"
-    return f"{link}, on {machine_in_words(file.machine)}:\n"
-
-
-def _crosswise(
-    title: str,
-    record: Record,
-    rows: Sequence[tuple[str, str]],
-    columns: Sequence[tuple[str, str]],
-) -> str:
-    """Make a table of subjects by quantities, each with the words for it."""
-    lines = []
-    for words, subject in rows:
-        found = [measured(record, subject, quantity) for _, quantity in columns]
-        if any(found):
-            cells = ["" if of is None else f"{spread(of)} {_unit(of.unit)}".strip() for of in found]
-            lines.append((words, *cells))
-    return markdown_table((title, *(f":{words}" for words, _ in columns)), lines)
-
-
-def _unit(unit: str) -> str:
-    return {"rows/s": "", "us/row": "µs"}.get(unit, unit)
-
-
-def _ratios(record: Record) -> str:
-    rows = [
-        (f"{each.subject} over {each.peer}", each.quantity, spread(each), verdict(each))
-        for each in record.ratios
-    ]
-    return markdown_table(("ratio, repeat by repeat", "of", ":median (range)", "wanted"), rows)

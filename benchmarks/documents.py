@@ -12,6 +12,7 @@ from benchmarks.inference_tables import inference
 from benchmarks.marked import fill
 from benchmarks.readme import speed
 from benchmarks.record import Kept
+from benchmarks.stage_tables import engine, fits, products, shapes
 from benchmarks.table import page
 from kidsclf.report.svg import figure_files
 
@@ -24,6 +25,10 @@ PARTS: Mapping[str, Mapping[str, Callable[[Sequence[Kept]], str]]] = {
         "matches": matches,
         "inference": inference,
     },
+    "docs/morphology.md": {"shapes": shapes},
+    "docs/sersic.md": {"fits": fits},
+    "docs/products.md": {"products": products},
+    "docs/running-on-a-cluster.md": {"engine": engine},
 }
 """Which documents have parts that are written, between marks of these names."""
 

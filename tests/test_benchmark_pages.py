@@ -3,19 +3,21 @@
 import doctest
 import json
 import re
+from dataclasses import replace
 
 import benchmarks.marked
 import benchmarks.wording
 import pytest
 from benchmarks.__main__ import main
 from benchmarks.compare import print_changes
-from benchmarks.documents import FIGURE, documents, figure
+from benchmarks.documents import FIGURE, PARTS, documents, figure
 from benchmarks.figures import over_goal
 from benchmarks.headlines import ROOT, kept_results, labelled, main_ratio, network_speeds
 from benchmarks.inference_tables import inference
 from benchmarks.marked import fill
 from benchmarks.readme import speed
 from benchmarks.record import Kept, Measurement, Ratio, Record, ratio, write_records
+from benchmarks.stage_tables import engine as tell_engine
 from benchmarks.table import page
 from benchmarks.web_page import web_page
 
@@ -105,6 +107,23 @@ def test_the_docs_say_of_networks_what_is_missed_and_leave_out_what_is_not_there
     assert "| strong | 0.975 (0.97 to 0.98) | 0.945 (0.94 to 0.95) |" in text
     assert "Keras" not in text
     assert "float32" not in text
+
+
+def test_every_part_of_a_document_can_do_without_files_and_marks_stand_once():
+    for path, parts in PARTS.items():
+        assert {name: make([]) for name, make in parts.items()} == dict.fromkeys(parts, "")
+        text = (ROOT / path).read_text(encoding="utf-8")
+        assert re.findall(r"<!-- end of (.+?) -->", text) == list(parts)
+
+
+def test_the_engine_is_told_in_milliseconds():
+    nothing = Measurement("a task that does nothing", "worker's time", "s", (0.004, 0.006))
+    facts = {"tasks": 4, "seconds": 2.0}
+    record = replace(engine(), measurements=(*engine().measurements, nothing), facts=facts)
+    text = tell_engine([Kept("engine.json", MACHINE, (record,))])
+    assert "| a task that does nothing, of a worker's time | 5 (4 to 6) ms |" in text
+    assert "| a task of the main job, mean of 4 | 500 ms |" in text
+    assert "| of their time: infer, ingest | 75 %, 25 % |" in text
 
 
 def test_only_what_stands_between_the_marks_is_written():
