@@ -13,17 +13,19 @@ _SAME_MEMORY_GIB = 0.5
 
 def print_comparison(old: Kept, new: Kept) -> None:
     """Print what differs between the machines, then the figures that both runs hold."""
-    for line in _differences(old.machine, new.machine):
+    apart = [name for name in _OF_A_MACHINE if not _same(old.machine, new.machine, name)]
+    for line in _differences(old.machine, new.machine, apart):
         sys.stdout.write(f"{line}\n")
-    print_changes(old.records, new.records)
+    print_changes(old.records, new.records, same_machine=not apart)
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    apart = [name for name in _OF_A_MACHINE if not _same(old.get(name), new.get(name))]
+def _differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], apart: Sequence[str]
+) -> Iterator[str]:
     if apart:
         yield (
-            "ANOTHER MACHINE: speeds, times and memory are not to be compared, only ratios, and "
-            "those with care"
+            "ANOTHER MACHINE: speeds, times and memory are not to be compared and are not marked; "
+            "ratios are, with care"
         )
         yield from (f"  {name}: {_told(old.get(name))} -> {_told(new.get(name))}" for name in apart)
     before, after = old.get("versions", {}), new.get("versions", {})
@@ -35,10 +37,11 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str
             yield f"  {name}: {_told(old.get(name))} -> {_told(new.get(name))}"
 
 
-def _same(old: object, new: object) -> bool:
-    if isinstance(old, float) and isinstance(new, float):
-        return abs(old - new) <= _SAME_MEMORY_GIB
-    return old == new
+def _same(old: Mapping[str, Any], new: Mapping[str, Any], name: str) -> bool:
+    before, after = old.get(name), new.get(name)
+    if isinstance(before, float) and isinstance(after, float):
+        return abs(before - after) <= _SAME_MEMORY_GIB
+    return bool(before == after)
 
 
 def _told(value: object) -> str:
@@ -47,10 +50,13 @@ def _told(value: object) -> str:
     return "not noted" if value is None else str(value)
 
 
-def print_changes(old: Sequence[Record], new: Sequence[Record]) -> None:
+def print_changes(
+    old: Sequence[Record], new: Sequence[Record], *, same_machine: bool = True
+) -> None:
     """Print every figure that both runs hold, and mark those whose ranges do not overlap.
 
-    Of a figure that was taken once there is no range, so it is never marked.
+    Of a figure that was taken once there is no range, so it is never marked; of two machines only
+    ratios are.
     """
     before = {_key(record, each): each for record in old for each in _figures(record)}
     after = {_key(record, each): each for record in new for each in _figures(record)}
@@ -58,10 +64,11 @@ def print_changes(old: Sequence[Record], new: Sequence[Record]) -> None:
     shared = [key for key in after if key in before]
     for key in shared:
         earlier, each = before[key], after[key]
+        told = _verdict(earlier, each) if same_machine or isinstance(each, Ratio) else ""
         change = each.median / earlier.median - 1.0 if earlier.median else float("nan")
         out(
             f"{' '.join(filter(None, key)):<70.70} {earlier.median:>11.4g} -> "
-            f"{each.median:>11.4g} {change:>+7.1%} {_verdict(earlier, each)}\n"
+            f"{each.median:>11.4g} {change:>+7.1%} {told}\n"
         )
     if not shared:
         out("the two files share no figure: they hold other benchmarks, or of another size\n")

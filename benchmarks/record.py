@@ -174,7 +174,7 @@ def read_kept(path: Path) -> Kept:
         return Kept(path.name, content["machine"], records)
     except OSError as error:
         raise InputError(
-            f"{path} was to be read as results of benchmarks, but {error.strerror or error}; "
+            f"{path} was to be read as results of benchmarks, but cannot be ({error.strerror}); "
             f"python -m benchmarks NAME --out {path} would write it"
         ) from error
     except (ValueError, TypeError, KeyError) as error:

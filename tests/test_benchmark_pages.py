@@ -235,12 +235,16 @@ def test_files_of_two_machines_are_said_to_be(tmp_path, capsys):
     here, there = tmp_path / "here.json", tmp_path / "there.json"
     write_records(here, [infer()])
     content = json.loads(here.read_text(encoding="utf-8"))
+    (record,) = content["records"]
+    for each in record["measurements"]:
+        each["values"] = [9 * value for value in each["values"]]
     there.write_text(json.dumps(content | {"machine": content["machine"] | {"cpu": "another"}}))
     assert main(["compare", str(here), str(here)]) == 0
     assert "ANOTHER MACHINE" not in capsys.readouterr().out
     assert main(["compare", str(here), str(there)]) == 0
     out = capsys.readouterr().out
     assert out.startswith("ANOTHER MACHINE: speeds, times and memory are not to be compared")
+    assert "CHANGED" not in out
     assert f"cpu: {content['machine']['cpu']} -> another" in out
 
 
