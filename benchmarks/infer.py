@@ -1,14 +1,15 @@
 """The stage ``infer`` against the bare network, and that against Keras: sources a second.
 
 For each network, in turn: (a) ``keras.Model.predict`` in float32 on arrays in memory, as a user
-without this package would ask it; (b) the network made ready to answer, on the same arrays: the
-limit; (c) ``score_partition`` over partitions of a work directory in one process; (d) the stage
-over a cluster of one worker, and over the two workers of the default settings beside two bare
-networks in the same two processes. A worker computes with one thread. Networks have random weights,
-scaled so that the classes' odds vary as much as those of a trained one: what they say does not
-matter, how many sources are close calls does, and is told. For networks of photometry the same
-columns of the catalogue are read by pyarrow alone, too. Beside the time stands processor time of
-all threads of the workers, which other programs on the machine disturb less.
+without this package would ask it; (b) the network made ready to answer, on the same sources, their
+stamps as the stage shows them, packed: the limit; (c) ``score_partition`` over partitions of a work
+directory in one process; (d) the stage over a cluster of one worker, and over the two workers of
+the default settings beside two bare networks in the same two processes. A worker computes with one
+thread. Networks have random weights, scaled so that the classes' odds vary as much as those of a
+trained one: what they say does not matter, how many sources are close calls does, and is told. For
+networks of photometry the same columns of the catalogue are read by pyarrow alone, too. Beside the
+time stands processor time of all threads of the workers, which other programs on the machine
+disturb less.
 
 Operations are two for each multiplication of the network as it was trained; what was made ready
 needs a fifth fewer. Beside them stands what a plain matrix product in the same precision reaches in
@@ -64,7 +65,7 @@ from kidsclf.schema import (
     NAME,
     RA,
     SPATIAL_INDEX,
-    Inputs,
+    PackedStamps,
     error_column,
     magnitude_column,
 )
@@ -72,6 +73,7 @@ from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import HatsCatalogue
 from kidsclf.store.cutouts import CutoutStore
 from kidsclf.store.layout import WorkDirectory
+from kidsclf.store.stamp_encoding import decode_stamps
 from kidsclf.store.tables import write_table
 from kidsclf.train.novelty import learn_novelty
 
@@ -101,6 +103,8 @@ BIAS = 0.1
 """Standard deviation of the biases of layers of photometry: tables of several hundred pieces."""
 SIDE, SIDE_ON_A_CARD, PRODUCTS = 1024, 8192, 16
 """Of the matrices that are multiplied for the most that the device can do."""
+Sources = tuple[np.ndarray, Any]
+"""Photometry, and stamps as (n, size, size, bands) or None."""
 CLOCKS = {"sources": "wall", "of one core": "cpu"}
 """Which clock a quantity is of."""
 _MIB = 1024.0**2
@@ -278,9 +282,11 @@ def _ratios(
 
 def keras_alone(root: Path, name: str, few: int) -> Taken:
     """(a) Let Keras answer for some sources in float32."""
-    model, inputs = _trained(root, name).model, _in_memory(root, name)
-    names = ("photometry", "stamps")
-    given = {key: each[:few] for key, each in zip(names, inputs, strict=True) if each is not None}
+    model, (photometry, stamps) = _trained(root, name).model, _in_memory(root, name)
+    given = {"photometry": photometry[:few]}
+    if stamps is not None:
+        codes, steps = stamps.codes[:few, ..., 0], stamps.steps[:few, 0]
+        given["stamps"] = decode_stamps(codes, steps)[..., None]
     return _taken(lambda: model.predict(given, batch_size=_batch(name), verbose=0))
 
 
@@ -349,7 +355,7 @@ def peak_mib() -> float:
 
 
 def reading(root: Path, name: str) -> Taken:
-    """Read and decode what (c) reads, and nothing else."""
+    """Read and unpack what (c) reads, and nothing else; codes become maggies in the network."""
     description, config = _ready(root, name).description, _config(name)
 
     def read() -> None:
@@ -412,8 +418,8 @@ def _ready(root: Path, name: str, precision: Precision | None = None) -> Any:
 
 
 @functools.lru_cache(maxsize=1)
-def _in_memory(root: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-    return _features(root, _trained(root, name).description)
+def _in_memory(root: Path, name: str) -> Sources:
+    return _features(root, _trained(root, name).description, packed=True)
 
 
 def make_work(root: Path, name: str, rows: int) -> dict[str, Any]:
@@ -544,14 +550,17 @@ def _bend(model: Any, random: np.random.Generator) -> None:
             layer.set_weights([kernel, random.normal(0, BIAS, bias.shape)])
 
 
-def _features(root: Path, description: InputDescription) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read photometry and stamps of all partitions into memory."""
-    work, images = WorkDirectory(root), bool(description.image_bands)
-    parts = [
-        block
-        for at in PARTITIONS
-        for block in open_sources(work, at, description, stamps=images).blocks(512)
-    ]
-    inputs = Inputs.concatenate(parts)
-    stamps = stack_stamps(inputs.images, description.image_bands) if images else None
-    return photometry_features(inputs.magnitudes), stamps
+def _features(root: Path, description: InputDescription, *, packed: bool = False) -> Sources:
+    """Read photometry and stamps of all partitions into memory; stamps in maggies, or packed."""
+    work, bands = WorkDirectory(root), description.image_bands
+    parts = [open_sources(work, at, description, stamps=bool(bands)) for at in PARTITIONS]
+    photometry = photometry_features(np.concatenate([each.magnitudes for each in parts]))
+    if not bands:
+        return photometry, None
+    readers, everything = [each.stamps for each in parts if each.stamps], slice(None)
+    if not packed:
+        read = [stack_stamps(each.read(bands, everything), bands) for each in readers]
+        return photometry, np.concatenate(read)
+    kept = [stack_stamps(each.read_packed(bands, everything), bands) for each in readers]
+    codes, steps = ([getattr(each, of) for each in kept] for of in ("codes", "steps"))
+    return photometry, PackedStamps(np.concatenate(codes), np.concatenate(steps))

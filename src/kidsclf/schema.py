@@ -6,7 +6,7 @@ Nothing here reads, computes or writes; it fixes how the others name what they h
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntFlag
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ LABEL_NAME = "label_name"
 """Identifier of a source in the survey that its label is from."""
 REDSHIFT = "redshift"
 HALF_LIGHT_RADIUS = "half_light_radius_arcsec"
+
+NAN_CODE = -32_768
+"""Code of a NaN among the int16 codes of a stamp; the others are larger."""
 
 SPLITS = ("train", "validation", "test")
 
@@ -120,6 +123,34 @@ class CutCount:
 
 
 @dataclass(frozen=True)
+class PackedStamps:
+    """Stamps as the store packs them: a code times its stamp's step is maggies.
+
+    Attributes
+    ----------
+    codes : int16 array (n, size, size) or (n, size, size, bands)
+        ``NAN_CODE`` where the pixel is NaN.
+    steps : float32 array (n,) or (n, bands)
+        Maggies of one step.
+    """
+
+    codes: NDArray[np.int16]
+    steps: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, rows: "slice | NDArray[Any]") -> "PackedStamps":
+        """Pick stamps: a stretch, by number, or by a mask."""
+        return PackedStamps(self.codes[rows], self.steps[rows])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the stamps."""
+        return self.codes.shape
+
+
+@dataclass(frozen=True)
 class Inputs:
     """What a network is shown of n sources.
 
@@ -130,15 +161,15 @@ class Inputs:
     errors : float32 array (n, bands)
         Their errors, magnitudes.
     bands : tuple of str
-    images : mapping of band to float32 array (n, size, size)
+    images : mapping of band to float32 array (n, size, size), or to PackedStamps
         Stamps in maggies (AB zero point 0); all-NaN where there is no image. Empty when the
-        network takes none.
+        network takes none. Packed for a network that unpacks them itself.
     """
 
     magnitudes: NDArray[np.float32]
     errors: NDArray[np.float32]
     bands: tuple[str, ...]
-    images: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    images: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.magnitudes)

@@ -8,6 +8,8 @@ from astropy.io import fits
 
 from kidsclf.errors import InputError
 from kidsclf.features.images import has_image, pixel_noise, stack_stamps
+from kidsclf.schema import NAN_CODE, PackedStamps
+from kidsclf.store.stamp_encoding import decode_stamps
 
 
 def test_channels_stand_in_the_order_asked_for():
@@ -26,6 +28,24 @@ def test_a_single_nan_makes_a_stamp_unusable():
     stamps[1, 0, 0, 1] = np.nan
     stamps[2] = np.nan
     assert has_image(stamps).tolist() == [True, False, False]
+
+
+def test_packed_stamps_are_judged_as_unpacked_ones():
+    codes = np.random.default_rng(2).integers(-400, 400, (6, 5, 5), np.int16)
+    codes[1, 0, 0] = NAN_CODE
+    codes[2, 4, 4] = 32_767
+    codes[3, 4, 4] = -32_767
+    steps = np.array([1, 1, 1e35, 1e35, 1e35, np.nan], np.float32)
+    bands = {"g": PackedStamps(codes, steps), "r": PackedStamps(codes[::-1], steps[::-1])}
+    maggies = {band: decode_stamps(each.codes, each.steps) for band, each in bands.items()}
+    for asked in ("g", "r", "rg"):
+        packed, plain = stack_stamps(bands, asked), stack_stamps(maggies, asked)
+        assert packed.shape == plain.shape
+        assert has_image(packed).tolist() == has_image(plain).tolist()
+        some = packed[np.array([4, 0])]
+        for place in range(len(asked)):
+            unpacked = decode_stamps(some.codes[..., place].copy(), some.steps[:, place].copy())
+            np.testing.assert_array_equal(unpacked, plain[[4, 0], ..., place])
 
 
 def test_noise_is_that_of_the_sky_and_ignores_sources():

@@ -8,11 +8,13 @@ from kidsclf.errors import StoreError
 from kidsclf.features import images
 from kidsclf.models.description import InputDescription
 from kidsclf.pipeline.inputs import open_sources
-from kidsclf.schema import DEC, NAME, RA, SPATIAL_INDEX, magnitude_column
+from kidsclf.pipeline.read_ahead import read_ahead
+from kidsclf.schema import DEC, NAME, RA, SPATIAL_INDEX, PackedStamps, magnitude_column
 from kidsclf.sky.partition import Partition
 from kidsclf.store.catalogue import HatsCatalogue
 from kidsclf.store.cutouts import CutoutStore, identifiers_fingerprint
 from kidsclf.store.layout import WorkDirectory
+from kidsclf.store.stamp_encoding import decode_stamps
 
 BANDS = ("g", "r")
 AT = Partition(3, 77)
@@ -47,16 +49,23 @@ def work(request, tmp_path_factory):
     return made
 
 
-@pytest.mark.parametrize("batches", [1, 3, 100])
-def test_blocks_are_the_partition(work, batches, monkeypatch):
+def in_maggies(stamps):
+    packed = isinstance(stamps, PackedStamps)
+    return decode_stamps(stamps.codes, stamps.steps) if packed else stamps
+
+
+@pytest.mark.parametrize(
+    ("batches", "readers", "each"), [(1, 1, 1), (3, 1, 3), (100, 1, 100), (1, 4, 1), (6, 3, 2)]
+)
+def test_blocks_are_the_partition(work, batches, readers, each, monkeypatch):
     monkeypatch.setattr(images, "BLOCK_BYTES", batches * BATCH * len(BANDS) * SIZE_PX**2 * 4)
     sources = open_sources(work, AT, WITH_STAMPS, stamps=True)
-    blocks = list(sources.blocks(BATCH))
-    assert {len(block) for block in blocks[:-1]} <= {batches * BATCH}
-    assert len(blocks) == -(-ROWS // (batches * BATCH))
+    blocks = list(sources.blocks(BATCH, readers))
+    assert {len(block) for block in blocks[:-1]} <= {each * BATCH}
+    assert len(blocks) == -(-ROWS // (each * BATCH))
     whole = CutoutStore(work.cutouts).read(AT, sources.table[NAME], BANDS)
     for band in BANDS:
-        joined = np.concatenate([block.images[band] for block in blocks])
+        joined = np.concatenate([in_maggies(block.images[band]) for block in blocks])
         np.testing.assert_array_equal(joined, whole[band])
         assert np.isnan(joined[7]).all()
     magnitudes = np.concatenate([block.magnitudes for block in blocks])
@@ -64,6 +73,30 @@ def test_blocks_are_the_partition(work, batches, monkeypatch):
     for place, band in enumerate(BANDS):
         column = sources.table[magnitude_column(band)].to_numpy()
         np.testing.assert_array_equal(magnitudes[:, place], column)
+
+
+def test_stamps_come_as_they_are_stored(work):
+    reader = open_sources(work, AT, WITH_STAMPS, stamps=True).stamps
+    some = np.array([5, 299, 7])
+    found = reader.read_packed(BANDS, some)
+    plain = reader.read(BANDS, some)
+    packed = reader.group.attrs["encoding"] == "int16"
+    assert {isinstance(each, PackedStamps) for each in found.values()} == {packed}
+    for band in BANDS:
+        np.testing.assert_array_equal(in_maggies(found[band]), plain[band])
+    with pytest.raises(StoreError, match="cutouts of band i were asked for"):
+        reader.read_packed(("i",), some)
+
+
+@pytest.mark.parametrize("readers", [1, 3])
+def test_no_more_is_read_ahead_than_there_are_readers(readers):
+    asked = []
+    for number, given in enumerate(
+        read_ahead(lambda item: asked.append(item) or item, range(9), readers)
+    ):
+        assert given == number
+        assert len(asked) <= number + 1 + readers
+    assert sorted(asked) == list(range(9))
 
 
 def test_photometry_alone_reads_no_stamps_and_no_other_column(work):

@@ -12,6 +12,8 @@ import numpy as np
 from kidsclf.models.backend import prepare_backend
 from kidsclf.models.description import InputDescription
 from kidsclf.models.table import network_entry
+from kidsclf.schema import PackedStamps
+from kidsclf.store.stamp_encoding import decode_stamps
 
 DATA = InputDescription(tuple("ugri"), ("r",), 21, ("STAR", "QSO", "GALAXY"))
 NETWORKS = ("mlp", "mnn_fast")
@@ -19,7 +21,10 @@ BATCH = 64
 
 
 def answers(folder):
-    """Ask each network, read from its file and made ready to answer, on the backend that runs."""
+    """Ask each network, read from its file and made ready to answer, on the backend that runs.
+
+    ``NAME`` is what it says of stamps in maggies, ``NAME packed`` of the same as they are stored.
+    """
     from kidsclf.models.inference import FoldedNetwork
     from kidsclf.models.neural import read_neural
 
@@ -28,7 +33,12 @@ def answers(folder):
         entry, given = network_entry(name), np.load(folder / name / "sources.npz")
         network = read_neural(entry, entry.reads(DATA, "r"), folder / name)
         ready = FoldedNetwork.of(network, "float32", 1)
-        said[name] = ready.predict(given["photometry"], given.get("stamps"), BATCH)
+        photometry, stamps = given["photometry"], None
+        if entry.images:
+            codes, steps = given["codes"], given["steps"]
+            stamps = decode_stamps(codes[..., 0], steps[:, 0])[..., None]
+            said[f"{name} packed"] = ready.predict(photometry, PackedStamps(codes, steps), BATCH)
+        said[name] = ready.predict(photometry, stamps, BATCH)
     return said
 
 

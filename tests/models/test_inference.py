@@ -22,6 +22,8 @@ from kidsclf.models.inference import CLOSE_CALL, FoldedNetwork  # noqa: E402
 from kidsclf.models.neural import NeuralNetwork, inputs_of  # noqa: E402
 from kidsclf.models.piecewise import tabulate  # noqa: E402
 from kidsclf.models.table import network_entry  # noqa: E402
+from kidsclf.schema import PackedStamps  # noqa: E402
+from kidsclf.store.stamp_encoding import decode_stamps, encode_stamps  # noqa: E402
 
 # Keras hands TensorFlow's tensors to numpy.array, which warns that they predate NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -99,6 +101,27 @@ def test_an_answer_does_not_depend_on_its_neighbours(network, sources, precision
     assert alone.tobytes() == whole[some].tobytes()
     two = FoldedNetwork.of(network, precision, 2).predict(photometry, stamps, 128)
     assert two.tobytes() == whole.tobytes()
+
+
+def test_packed_stamps_give_the_bits_of_unpacked_ones(network, sources):
+    """In bfloat16, in float32 for close calls, and in a last batch that is padded."""
+    photometry, stamps = sources
+    if stamps is None:
+        pytest.skip("it reads no stamps")
+    packed, unpacked = packed_and_not(stamps)
+    folded = FoldedNetwork.of(network, "bfloat16", 1)
+    said = folded.predict(photometry, packed, 128)
+    assert said.tobytes() == folded.predict(photometry, unpacked, 128).tobytes()
+
+
+def packed_and_not(stamps):
+    codes, steps, bands = np.empty(stamps.shape, np.int16), [], []
+    for band in range(stamps.shape[-1]):
+        encoded = encode_stamps(np.ascontiguousarray(stamps[..., band]))
+        codes[..., band] = encoded.codes
+        steps.append(encoded.step)
+        bands.append(decode_stamps(encoded.codes, encoded.step))
+    return PackedStamps(codes, np.stack(steps, axis=-1)), np.stack(bands, axis=-1)
 
 
 def test_a_batch_that_finds_no_memory_is_halved_and_said_so(network, sources, monkeypatch, caplog):

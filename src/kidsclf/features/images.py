@@ -3,10 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from kidsclf.errors import InputError
+from kidsclf.schema import NAN_CODE, PackedStamps
 
 BLOCK_BYTES = 64 * 1024**2
-"""Of stamps as float32 that are read at once: 9,728 of 41 x 41 in batches of 512."""
+"""Of stamps as float32 that are read at once, by all readers: 9,728 of 41 x 41 in batches of 512.
+
+Packed they take half of it."""
 
 NOISE_STAMPS = 2048
 """Stamps that the noise level is measured on: 3 million pixels of 41 x 41 give it to 0.1 %."""
@@ -15,14 +20,20 @@ MAD_TO_SIGMA = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
 
-def rows_in_block(size_px: int, channels: int, batch_size: int) -> int:
-    """Say how many stamps are read at once: whole batches, at most ``BLOCK_BYTES`` or one batch.
+def rows_in_block(size_px: int, channels: int, batch_size: int, readers: int = 1) -> int:
+    """Say how many stamps each reader reads at once.
 
-    >>> rows_in_block(41, 1, 512)
-    9728
+    Whole batches: of all readers together at most ``BLOCK_BYTES``, or one batch each.
+
+    >>> rows_in_block(41, 1, 512), rows_in_block(41, 1, 512, readers=4)
+    (9728, 2048)
     """
-    batch_bytes = 4 * size_px**2 * channels * batch_size
-    return batch_size * max(1, BLOCK_BYTES // batch_bytes)
+    return batch_size * max(1, batches_in_block(size_px, channels, batch_size) // readers)
+
+
+def batches_in_block(size_px: int, channels: int, batch_size: int) -> int:
+    """Say how many batches of stamps are ``BLOCK_BYTES``; 0 where one is more."""
+    return BLOCK_BYTES // (4 * size_px**2 * channels * batch_size)
 
 
 def stack_stamps(images: Mapping[str, Any], bands: Sequence[str]) -> Any:
@@ -30,14 +41,14 @@ def stack_stamps(images: Mapping[str, Any], bands: Sequence[str]) -> Any:
 
     Parameters
     ----------
-    images : mapping of band to float32 array (n, size, size)
+    images : mapping of band to float32 array (n, size, size), or of band to PackedStamps
         Maggies; all-NaN where a source has no image.
     bands : sequence of str
         The channels wanted, in order; at least one.
 
     Returns
     -------
-    float32 array (n, size, size, len(bands))
+    float32 array (n, size, size, len(bands)), or PackedStamps of that shape
         A view without a copy if there is one band.
 
     Raises
@@ -52,9 +63,16 @@ def stack_stamps(images: Mapping[str, Any], bands: Sequence[str]) -> Any:
             f"{', '.join(images) or 'no band'} are here; add it to cutouts.bands"
         )
     stamps = [images[band] for band in bands]
-    if len(stamps) == 1:
-        return stamps[0][..., None]
-    return stamps[0].__array_namespace__().stack(stamps, axis=-1)
+    if isinstance(stamps[0], PackedStamps):
+        codes, steps = ([getattr(each, of) for each in stamps] for of in ("codes", "steps"))
+        return PackedStamps(_stack(codes), _stack(steps))
+    return _stack(stamps)
+
+
+def _stack(arrays: Sequence[Any]) -> Any:
+    if len(arrays) == 1:
+        return arrays[0][..., None]
+    return arrays[0].__array_namespace__().stack(arrays, axis=-1)
 
 
 def has_image(stamps: Any) -> Any:
@@ -62,7 +80,7 @@ def has_image(stamps: Any) -> Any:
 
     Parameters
     ----------
-    stamps : float32 array (n, size, size, channels)
+    stamps : float32 array (n, size, size, channels), or PackedStamps of that shape
         Maggies.
 
     Returns
@@ -70,8 +88,19 @@ def has_image(stamps: Any) -> Any:
     bool array (n,)
         False where any pixel of any channel is NaN or infinite.
     """
+    if isinstance(stamps, PackedStamps):
+        return _can_be_unpacked(stamps)
     xp = stamps.__array_namespace__()
     return xp.all(xp.isfinite(stamps), axis=(1, 2, 3))
+
+
+def _can_be_unpacked(stamps: PackedStamps) -> Any:
+    """Say of which stamps neither a code is NaN nor the largest number of maggies infinite."""
+    lowest, highest = stamps.codes.min(axis=(1, 2)), stamps.codes.max(axis=(1, 2))
+    largest = np.maximum(-lowest.astype(np.float32), highest.astype(np.float32))
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(largest * stamps.steps)
+    return ((lowest > NAN_CODE) & finite).all(axis=1)
 
 
 def span_unit(stamps: Any) -> Any:

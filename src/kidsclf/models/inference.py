@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast, final
 
 import keras
@@ -24,6 +25,8 @@ from kidsclf.models.network import Photometry, Probabilities, Stamps, pad_rows
 from kidsclf.models.neural import NeuralNetwork, inputs_of
 from kidsclf.models.photometry_tables import PhotometryTables, can_be_tabulated
 from kidsclf.models.rounded_tables import RoundedTables, can_be_rounded
+from kidsclf.models.unpacking import named, reading_codes
+from kidsclf.schema import PackedStamps
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +48,11 @@ class _Way:
 
     model: keras.Model
     inputs: Callable[[Photometry, Stamps | None], dict[str, NDArray[Any]]]
+
+    @cached_property
+    def of_codes(self) -> keras.Model:
+        """The model as it is shown packed stamps."""
+        return reading_codes(self.model)
 
 
 @final
@@ -133,11 +141,12 @@ class FoldedNetwork:
     ) -> Probabilities:
         shape = (len(photometry), len(self.description.classes))
         probabilities = np.empty(shape, dtype=np.float32)
+        model = way.of_codes if isinstance(stamps, PackedStamps) else way.model
         for start in range(0, len(photometry), batch_size):
             rows = slice(start, start + batch_size)
             inputs = way.inputs(photometry[rows], None if stamps is None else stamps[rows])
             batch = {name: pad_rows(values, batch_size) for name, values in inputs.items()}
-            answer = way.model.predict_on_batch(batch)
+            answer = model.predict_on_batch(batch)
             probabilities[rows] = answer[: len(probabilities[rows])]
         return probabilities
 
@@ -172,8 +181,7 @@ def _after_tables(
         built.get_layer(_head(0)).set_weights([kernel[-of_image:]])
 
     def told_of(photometry: Photometry, stamps: Stamps | None) -> dict[str, NDArray[Any]]:
-        of_photometry = {_SUMS: tables.sums(photometry, threads)}
-        return of_photometry if stamps is None else {**of_photometry, STAMPS: stamps}
+        return {_SUMS: tables.sums(photometry, threads), **named(stamps)}
 
     return _Way(built, told_of)
 

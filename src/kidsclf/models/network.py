@@ -2,16 +2,18 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kidsclf.models.description import InputDescription
 from kidsclf.models.table import NetworkEntry
+from kidsclf.schema import PackedStamps
 
 Photometry = NDArray[np.float32]
-Stamps = NDArray[np.float32]
+Stamps = NDArray[np.float32] | PackedStamps
+"""Packed ones only a ``FoldedNetwork`` takes, whose first step unpacks them."""
 Probabilities = NDArray[np.float32]
 
 
@@ -81,7 +83,7 @@ class Network(ABC):
         """Multiplications that one source costs; None where there are few."""
 
 
-def pad_rows(rows: NDArray[np.float32], batch_size: int) -> NDArray[np.float32]:
+def pad_rows(rows: NDArray[Any], batch_size: int) -> NDArray[Any]:
     """Fill a last batch up with zeros, so that every batch has the same shape.
 
     A backend compiles for a shape, and chooses the order of its sums by it.

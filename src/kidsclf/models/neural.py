@@ -17,6 +17,7 @@ from kidsclf.models.description import InputDescription
 from kidsclf.models.feng import PHOTOMETRY, STAMPS
 from kidsclf.models.network import Network, Photometry, Probabilities, Stamps, pad_rows
 from kidsclf.models.table import NetworkEntry
+from kidsclf.models.unpacking import named
 
 FILE_NAME = "model.keras"
 
@@ -80,13 +81,10 @@ class NeuralNetwork(Network):
 
 def inputs_of(
     model: keras.Model, photometry: Photometry, stamps: Stamps | None
-) -> dict[str, NDArray[np.float32]]:
+) -> dict[str, NDArray[Any]]:
     """Name what a model takes of a source's photometry and stamps, by the names of its inputs."""
-    return {
-        name: values
-        for name, values in ((PHOTOMETRY, photometry), (STAMPS, stamps))
-        if name in model.input and values is not None
-    }
+    of_photometry = {PHOTOMETRY: photometry} if PHOTOMETRY in model.input else {}
+    return {**of_photometry, **(named(stamps) if STAMPS in model.input else {})}
 
 
 def read_neural(

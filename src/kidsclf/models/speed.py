@@ -27,6 +27,7 @@ from kidsclf.models.backend import (
 from kidsclf.models.description import InputDescription
 from kidsclf.models.files import installed_versions
 from kidsclf.models.table import network_entry
+from kidsclf.schema import PackedStamps
 
 CLEARLY_FASTER = 1.1
 """Another backend than TensorFlow is taken if it answers so many times as many sources."""
@@ -159,14 +160,15 @@ def _decide(model: Any) -> None:
 
 def _sources(
     description: InputDescription, rows: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+) -> tuple[NDArray[np.float32], PackedStamps | None]:
     """Draw a batch, or the several that sources without a stamp are asked in."""
     rng, size, bands = np.random.default_rng(1), description.size_px, description.image_bands
     rows *= 1 if bands else 4
     photometry = rng.normal(20, 2, (rows, description.photometry_features)).astype(np.float32)
     if not bands:
         return photometry, None
-    return photometry, rng.normal(0, 1e-12, (rows, size, size, len(bands))).astype(np.float32)
+    codes = rng.normal(0, 5, (rows, size, size, len(bands))).astype(np.int16)
+    return photometry, PackedStamps(codes, np.full((rows, len(bands)), 2e-13, np.float32))
 
 
 def _keep_to(threads: int) -> None:

@@ -38,6 +38,7 @@ from kidsclf.pipeline.context import (
 from kidsclf.pipeline.fitting import BRIGHTEST, NOVELTY, VALIDATION
 from kidsclf.pipeline.inputs import matrix, open_sources
 from kidsclf.pipeline.mapping import Made, Mapped, Task
+from kidsclf.pipeline.read_ahead import cores_allowed, readers_for
 from kidsclf.pipeline.score_flags import score_flags, trained_on
 from kidsclf.pipeline.train import training_tasks
 from kidsclf.places import Place, local_folder
@@ -190,7 +191,9 @@ def score_partition(
         stamps=config.has_images,
         bands=(*learnt.bands, *([reference_band] if reference_band else [])),
     )
-    scores = score(network, sources.blocks(batch_size), batch_size=batch_size)
+    on_processor = not (description.image_bands and has_accelerator(config.infer.keras_backend))
+    blocks = sources.blocks(batch_size, readers_for(cores_allowed(), on_processor=on_processor))
+    scores = score(network, blocks, batch_size=batch_size)
     distance = learnt.distances(sources.magnitudes_in(learnt.bands))
     novelty = learnt.novelty(distance)
     flags = score_flags(

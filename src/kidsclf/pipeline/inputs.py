@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kidsclf.errors import StoreError
-from kidsclf.features.images import rows_in_block
+from kidsclf.features.images import batches_in_block, rows_in_block
 from kidsclf.models.description import InputDescription
 from kidsclf.pipeline.read_ahead import read_ahead
 from kidsclf.schema import (
@@ -95,12 +95,18 @@ class Sources:
         column = magnitude_column(band)
         return self.table[column].to_numpy() if column in self.table.column_names else None
 
-    def blocks(self, batch_size: int) -> Iterator[Inputs]:
-        """Give the inputs of all rows, block by block; the next is read while one is in use.
+    def blocks(self, batch_size: int, readers: int = 1) -> Iterator[Inputs]:
+        """Give the inputs of all rows, block by block; the next are read while one is in use.
 
-        A block has whole batches, and stamps of at most ``BLOCK_BYTES`` where one batch has not
-        more. Networks of photometry get all rows at once. Errors, which no network looks at, are
-        NaN.
+        A block has whole batches. Those being read have together stamps of at most
+        ``BLOCK_BYTES``, or of one batch if that is more; stamps of a store of int16 stay packed.
+        Networks of photometry get all rows at once. Errors, which no network looks at, are NaN.
+
+        Parameters
+        ----------
+        batch_size : int
+        readers : int
+            Threads that read, at most; as many as there is memory for a batch each.
         """
         magnitudes, stamps = self.magnitudes, self.stamps
         errors = np.full_like(magnitudes, np.nan)
@@ -110,12 +116,14 @@ class Sources:
             return
 
         def read(rows: slice) -> Inputs:
-            images = stamps.read(image_bands, rows)
+            images = stamps.read_packed(image_bands, rows)
             return Inputs(magnitudes[rows], errors[rows], bands, images)
 
-        step = rows_in_block(self.description.size_px, len(image_bands), batch_size)
+        of_a_stamp = self.description.size_px, len(image_bands), batch_size
+        readers = max(1, min(readers, batches_in_block(*of_a_stamp)))
+        step = rows_in_block(*of_a_stamp, readers)
         starts = range(0, max(1, len(magnitudes)), step)
-        yield from read_ahead(read, [slice(start, start + step) for start in starts], ahead=1)
+        yield from read_ahead(read, [slice(start, start + step) for start in starts], readers)
 
 
 def open_sources(

@@ -7,7 +7,9 @@ does the compiler see that it can work on many pixels at once. Threads can run t
 import numpy as np
 from numba import njit
 
-NAN_CODE = np.float32(-32_768)
+from kidsclf import schema
+
+NAN_CODE = np.float32(schema.NAN_CODE)
 
 _WITHOUT_SIGN = np.int32(0x7FFF_FFFF)
 _INFINITE = np.int32(0x7F80_0000)
