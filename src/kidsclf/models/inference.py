@@ -106,13 +106,14 @@ class FoldedNetwork:
         self, photometry: Photometry, stamps: Stamps | None, batch_size: int
     ) -> Probabilities:
         """Say the probability of each class, in padded batches of one shape."""
-        rows = batch_size if stamps is not None else _ROWS_WITHOUT_STAMPS * batch_size
+        times = 1 if stamps is not None else _ROWS_WITHOUT_STAMPS
+        rows, close_rows = times * batch_size, times * _CLOSE_ROWS
         if self._rounded is None:
             return self._answer(self._exact, photometry, stamps, rows)
         probabilities = self._answer(self._rounded, photometry, stamps, rows)
         close = np.flatnonzero(_lead(probabilities) < CLOSE_CALL)
         asked_again = photometry[close], None if stamps is None else stamps[close]
-        probabilities[close] = self._answer(self._exact, *asked_again, _CLOSE_ROWS)
+        probabilities[close] = self._answer(self._exact, *asked_again, close_rows)
         return probabilities
 
     def _answer(
