@@ -56,7 +56,7 @@ def test_more_cuts_than_a_byte_counts():
     codes = np.random.default_rng(1).integers(0, CLASSES, 3_000)
     booster = _grow(photometry, codes, rounds=10, max_depth=9, max_bin=3_000, min_child_weight=0)
     forest = Forest.of(booster)
-    assert forest.ranks_at.dtype == np.uint16
+    assert forest.rank is np.uint16
     np.testing.assert_array_max_ulp(forest.ask(photometry), booster.inplace_predict(photometry), 2)
 
 

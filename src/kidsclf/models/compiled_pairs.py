@@ -14,95 +14,78 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from kidsclf.models.vectors import (
+    INT64,
+    WORDS,
+    all_of,
+    data,
+    loaded,
+    repeated,
+    stored,
+    vector_of,
+)
+
 SHARES = 2048
 """A number lies so many parts of the way from its node to the next."""
 
-_LANES, _VECTORS = 16, 4
-UNITS_TOGETHER = _LANES * _VECTORS
+_VECTORS = 4
+UNITS_TOGETHER = _VECTORS * WORDS.count
 """The number of units is a multiple of it."""
-
-_INT16, _INT32, _INT64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
-_PAIRS, _PRODUCTS = ir.VectorType(_INT16, 2 * _LANES), ir.VectorType(_INT32, 2 * _LANES)
-_SUMS = ir.VectorType(_INT32, _LANES)
-
-
-def _data(_: Any, array: Any) -> Any:
-    """Give the address of the first element of an array."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return context.make_array(signature.args[0])(context, builder, arguments[0]).data
-
-    pointer = types.CPointer(array.dtype)  # type: ignore[no-untyped-call]
-    return pointer(array), generate
 
 
 def _add_pairs(  # type: ignore[no-untyped-def]
     _: Any, pairs: Any, starts: Any, shares: Any, features: Any, units: Any, out: Any
 ):
-    """Fill ``out[u]`` with the sum over features of a pair of the table times a pair of shares.
-
-    Parameters
-    ----------
-    pairs : pointer to int32
-        Two int16 each.
-    starts : pointer to int64
-        For each feature, where its row of pairs starts.
-    shares : pointer to int32
-        For each feature, two int16.
-    features, units : int64
-    out : pointer to int32
-    """
-
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         pairs, starts, shares, features, units, out = arguments
         sums = [
-            cgutils.alloca_once(builder, _SUMS)  # type: ignore[no-untyped-call]
+            cgutils.alloca_once(builder, WORDS)  # type: ignore[no-untyped-call]
             for _ in range(_VECTORS)
         ]
-        count = builder.sdiv(units, ir.Constant(_INT64, UNITS_TOGETHER))
+        count = builder.sdiv(units, ir.Constant(INT64, UNITS_TOGETHER))
         with cgutils.for_range(builder, count) as outer:
-            first = builder.mul(outer.index, ir.Constant(_INT64, UNITS_TOGETHER))
-            places = [builder.add(first, ir.Constant(_INT64, k * _LANES)) for k in range(_VECTORS)]
+            first = builder.mul(outer.index, ir.Constant(INT64, UNITS_TOGETHER))
+            places = [
+                builder.add(first, ir.Constant(INT64, k * WORDS.count)) for k in range(_VECTORS)
+            ]
             for each in sums:
-                builder.store(ir.Constant(_SUMS, [0] * _LANES), each)
+                builder.store(all_of(WORDS, 0), each)
             with cgutils.for_range(builder, features) as inner:
                 start = builder.load(builder.gep(starts, [inner.index]))
-                share = _repeated(builder, builder.load(builder.gep(shares, [inner.index])))
+                word = builder.load(builder.gep(shares, [inner.index]))
+                share = repeated(builder, word, vector_of(16))
                 for place, each in zip(places, sums, strict=True):
-                    at = builder.gep(pairs, [builder.add(start, place)])
-                    row = builder.load(builder.bitcast(at, _PAIRS.as_pointer()), align=4)
+                    row = loaded(builder, pairs, builder.add(start, place), vector_of(16))
                     added = builder.add(builder.load(each), _dot(builder, row, share))
                     builder.store(added, each)
             for place, each in zip(places, sums, strict=True):
-                at = builder.bitcast(builder.gep(out, [place]), _SUMS.as_pointer())
-                builder.store(builder.load(each), at, align=4)
+                stored(builder, builder.load(each), out, place)
         return ir.Constant(ir.IntType(8).as_pointer(), None)
 
     return types.void(pairs, starts, shares, features, units, out), generate
 
 
-def _repeated(builder: Any, pair: Any) -> Any:
-    """Give a vector of the same two int16 again and again."""
-    nothing, lanes = ir.Constant(_SUMS, ir.Undefined), ir.Constant(_SUMS, [0] * _LANES)
-    one = builder.insert_element(nothing, pair, ir.Constant(_INT32, 0))
-    return builder.bitcast(builder.shuffle_vector(one, nothing, lanes), _PAIRS)
+add_pairs: Any = intrinsic(_add_pairs)
+"""Fills ``out[u]`` with the sum over features of a pair of the table times a pair of shares.
+
+It takes addresses of ``pairs``, int32 of two int16 each; of ``starts``, int64, where the row of
+pairs of each feature starts; of ``shares``, int32 of two int16, of each feature; the numbers of
+features and units; and the address of ``out``, int32.
+"""
 
 
 def _dot(builder: Any, left: Any, right: Any) -> Any:
     """Multiply two vectors of pairs, and add up the two products of each pair."""
-    products = builder.mul(builder.sext(left, _PRODUCTS), builder.sext(right, _PRODUCTS))
-    nothing = ir.Constant(_PRODUCTS, ir.Undefined)
+    wide = ir.VectorType(ir.IntType(32), left.type.count)
+    products = builder.mul(builder.sext(left, wide), builder.sext(right, wide))
+    nothing = ir.Constant(wide, ir.Undefined)
     even, odd = (
         builder.shuffle_vector(
-            products, nothing, ir.Constant(_SUMS, [2 * k + first for k in range(_LANES)])
+            products, nothing, ir.Constant(WORDS, [2 * k + first for k in range(WORDS.count)])
         )
         for first in (0, 1)
     )
     return builder.add(even, odd)
-
-
-data: Any = intrinsic(_data)
-add_pairs: Any = intrinsic(_add_pairs)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

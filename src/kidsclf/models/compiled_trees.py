@@ -1,9 +1,9 @@
 """Boosted trees asked as compiled loops for a processor.
 
 A block of sources goes through a tree side by side. What a tree compares are not numbers but their
-ranks among the numbers that the trees split them at: mostly bytes, of which a processor compares 32
-or 64 at once. In the first levels, where nodes are few, every source is held against all of them,
-and the answer of its own is kept; so nothing is looked up. Further down each looks up its node.
+ranks among the numbers that the trees split them at: mostly bytes, of which a processor compares 64
+at once. In the first levels nothing is looked up (``compiled_levels``). Further down each source
+looks up its node.
 """
 
 import math
@@ -11,11 +11,12 @@ import math
 import numpy as np
 from numba import njit
 
-LANES = 256
-"""Sources of a block; the first loops over them are short enough for the fastest memory."""
+from kidsclf.models.compiled_levels import LANES, ask_levels
+from kidsclf.models.vectors import data
 
-TOGETHER = 4
-"""Nodes of a level that are asked in one loop; the last two bits of a place choose among them."""
+GROUP = 16
+"""Cuts that are compared at once; those of a feature and one more are whole groups."""
+_FEW_GROUPS = 32
 
 compiled = njit(cache=True, nogil=True, error_model="numpy")
 # Not a licence to reorder: margins are to be those of XGBoost, bit for bit.
@@ -23,49 +24,39 @@ compiled = njit(cache=True, nogil=True, error_model="numpy")
 
 @compiled
 def _rank(photometry, first, count, feature, cuts, lower, upper, most):  # type: ignore[no-untyped-def]
-    """Count for each source the cuts at or below its number, by halving.
+    """Count for each source the cuts at or below its number.
 
     Where it is missing, it is below all for the splits that send it left (``lower``), and above
     all for the others.
     """
-    half = (len(cuts) + 1) // 2
+    values, groups = np.empty(LANES, np.float32), np.zeros(LANES, np.int32)
     for lane in range(count):
-        value = photometry[first + lane, feature]
+        values[lane] = photometry[first + lane, feature]
+    if (len(cuts) + 1) // GROUP > _FEW_GROUPS:
+        _halve(values, cuts, groups)
+    else:
+        for last in range(GROUP - 1, len(cuts), GROUP):
+            cut = cuts[last]
+            for lane in range(LANES):
+                groups[lane] += np.int32(cut <= values[lane])
+    for lane in range(count):
+        value, start, inside = values[lane], GROUP * groups[lane], np.int32(0)
+        for k in range(GROUP - 1):
+            inside += np.int32(cuts[start + k] <= value)
+        lower[lane] = start + inside
+        upper[lane] = start + inside if value == value else most  # noqa: PLR0124  (NaN is not itself)
+
+
+@compiled
+def _halve(values, cuts, groups):  # type: ignore[no-untyped-def]
+    """Count the groups of cuts at or below each number."""
+    half = (len(cuts) + 1) // GROUP // 2
+    for lane in range(LANES):
         place, step = 0, half
         while step > 0:
-            place += step if cuts[place + step - 1] <= value else 0
+            place += step if cuts[GROUP * (place + step) - 1] <= values[lane] else 0
             step //= 2
-        lower[lane] = place
-        upper[lane] = place if value == value else most  # noqa: PLR0124  (NaN is not itself)
-
-
-@compiled
-def _ask_four(ranks, rows, cuts, places, right, group):  # type: ignore[no-untyped-def]
-    """Let the sources whose place is in a group of four nodes know whether they go right.
-
-    Plain bytes throughout, so that the loop becomes a few instructions for 32 of them.
-    """
-    row_0, row_1, row_2, row_3 = ranks[rows[0]], ranks[rows[1]], ranks[rows[2]], ranks[rows[3]]
-    cut_0, cut_1, cut_2, cut_3 = cuts[0], cuts[1], cuts[2], cuts[3]
-    none, one, two, others = np.uint8(0), np.uint8(1), np.uint8(2), np.uint8(256 - TOGETHER)
-    start = np.uint8(TOGETHER * group)
-    for lane in range(LANES):
-        place = places[lane]
-        of_0, of_1 = row_0[lane] >= cut_0, row_1[lane] >= cut_1
-        of_2, of_3 = row_2[lane] >= cut_2, row_3[lane] >= cut_3
-        odd = np.uint8(place & one) != none
-        of_first = of_1 if odd else of_0
-        of_last = of_3 if odd else of_2
-        answer = of_last if np.uint8(place & two) != none else of_first
-        here = np.uint8(place & others) == start
-        right[lane] = np.uint8(right[lane] | np.uint8(answer & here))
-
-
-@compiled
-def _descend(places, right):  # type: ignore[no-untyped-def]
-    for lane in range(LANES):
-        places[lane] = np.uint8(places[lane] + places[lane] + right[lane])
-        right[lane] = 0
+        groups[lane] = place
 
 
 @compiled
@@ -103,7 +94,7 @@ def _softmax(margins, out):  # type: ignore[no-untyped-def]
 
 @compiled
 def ask_trees(  # type: ignore[no-untyped-def]
-    photometry, cuts, counts, top, rows, ranks_at, nodes, leaves, classes, start, ranks, out
+    photometry, cuts, counts, top, rows, limits, nodes, leaves, classes, start, ranks, out
 ):
     """Fill in the probability of each class.
 
@@ -112,32 +103,28 @@ def ask_trees(  # type: ignore[no-untyped-def]
     photometry : float32 array (n, features)
         NaN where missing.
     cuts : float32 array (features, 2^k - 1)
-        What the trees split a feature at, ascending; NaN after the last.
+        What the trees split a feature at, ascending; NaN after the last. At least 15.
     counts : int64 array (features,)
         How many there are.
     top : int
         Levels whose nodes are all asked.
-    rows : int64 array (trees, slots)
-        Of the nodes of the top levels: the row of ``ranks`` to compare. A level has room for at
-        least ``TOGETHER`` nodes.
-    ranks_at : unsigned array (trees, slots)
-        The rank from which on a source goes right.
+    rows, limits : int32 arrays (trees, 2^top - 1)
+        Of the nodes of these levels, as ``compiled_levels.ask_levels`` takes them.
     nodes : int64 array (trees, other nodes)
-        Of the levels below, one after the other: that rank times 2^32, and row times ``LANES``.
+        Of the levels below, one after the other: the rank from which on a source goes right times
+        2^32, and where the row of ``ranks`` starts that is compared.
     leaves : float32 array (trees, 2^depth)
     classes : int64 array (trees,)
         Whose margin a tree adds to.
     start : float32 array (classes,)
         Margins without trees.
     ranks : unsigned array (2 features, LANES)
-        Room for the ranks, of the type of ``ranks_at``.
+        Room for the ranks, of 8 bits or 16.
     out : float32 array (n, classes)
         Changed in place.
     """
     features, trees, depth = photometry.shape[1], len(leaves), _log2(leaves.shape[1])
-    flat = ranks.reshape(-1)
-    places, right = np.zeros(LANES, np.uint8), np.zeros(LANES, np.uint8)
-    wide = np.zeros(LANES, np.uint32)
+    places, wide = np.zeros(LANES, ranks.dtype), np.zeros(LANES, np.uint32)
     margins = np.empty((len(start), LANES), np.float32)
     for first in range(0, len(photometry), LANES):
         count = min(LANES, len(photometry) - first)
@@ -147,18 +134,11 @@ def ask_trees(  # type: ignore[no-untyped-def]
         for k in range(len(start)):
             margins[k] = start[k]
         for tree in range(trees):
-            places[:] = 0
-            slot = 0
-            for level in range(top):
-                for group in range(max(TOGETHER, 1 << level) // TOGETHER):
-                    four = slice(slot, slot + TOGETHER)
-                    _ask_four(ranks, rows[tree, four], ranks_at[tree, four], places, right, group)
-                    slot += TOGETHER
-                _descend(places, right)
+            ask_levels(data(ranks), data(rows[tree]), data(limits[tree]), top, data(places))
             wide[:] = places
             for level in range(top, depth):
                 below = (1 << level) - (1 << top)
-                _look_up(flat, nodes[tree, below : below + (1 << level)], wide)
+                _look_up(ranks.reshape(-1), nodes[tree, below : below + (1 << level)], wide)
             _add_leaves(leaves[tree], wide, margins[classes[tree]])
         _softmax(margins[:, :count], out[first : first + count])
 

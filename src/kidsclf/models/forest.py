@@ -14,13 +14,12 @@ import xgboost
 from numpy.typing import NDArray
 
 from kidsclf.errors import PlanError
-from kidsclf.models.compiled_trees import LANES, TOGETHER, ask_trees
+from kidsclf.models.compiled_levels import LANES, MOST_LEVELS
+from kidsclf.models.compiled_trees import GROUP, ask_trees
 from kidsclf.models.description import InputDescription
 from kidsclf.models.network import Photometry, Probabilities, Stamps
 from kidsclf.models.trees import TreeNetwork
 
-_TOP = 5
-"""Levels whose nodes are all asked: so many cost less than to look nodes up."""
 _LARGEST_BYTES = 64 * 1024**2
 """Of a model's file; while it is read, memory holds some ten times as much."""
 _DEEPEST = 12
@@ -33,9 +32,10 @@ class Forest:
 
     cuts: NDArray[np.float32]
     counts: NDArray[np.int64]
+    rank: type[np.unsignedinteger[Any]]
     top: int
-    rows: NDArray[np.int64]
-    ranks_at: NDArray[Any]
+    rows: NDArray[np.int32]
+    limits: NDArray[np.int32]
     nodes: NDArray[np.int64]
     leaves: NDArray[np.float32]
     classes: NDArray[np.int64]
@@ -58,15 +58,17 @@ class Forest:
         most, depth = max(map(len, cuts)), max(tree.depth for tree in trees)
         if depth > _DEEPEST or most > np.iinfo(np.uint16).max:
             return None
-        top = min(depth, _TOP)
+        top = min(depth, MOST_LEVELS)
+        rank = np.uint8 if most < 1 << 8 else np.uint16
         filled = [tree.filled(depth, cuts) for tree in trees]
         rows, ranks, leaves = (np.stack(part) for part in zip(*filled, strict=True))
         return cls(
             cuts=_padded(cuts),
             counts=np.array([len(each) for each in cuts]),
+            rank=rank,
             top=top,
-            rows=_slots(rows, top),
-            ranks_at=_slots(ranks, top).astype(np.uint8 if most < 1 << 8 else np.uint16),
+            rows=(rows * LANES)[:, : (1 << top) - 1].astype(np.int32),
+            limits=_limits(ranks[:, : (1 << top) - 1].astype(rank)),
             nodes=((ranks << 32) + rows * LANES)[:, (1 << top) - 1 :],
             leaves=leaves,
             classes=np.array([tree.adds_to for tree in trees]),
@@ -92,8 +94,8 @@ class Forest:
                 f"{photometry.shape[1]}; train them on this survey"
             )
         out = np.empty((len(photometry), len(self.start)), np.float32)
-        ranks = np.zeros((2 * photometry.shape[1], LANES), self.ranks_at.dtype)
-        layout = (self.rows, self.ranks_at, self.nodes, self.leaves, self.classes, self.start)
+        ranks = np.zeros((2 * photometry.shape[1], LANES), self.rank)
+        layout = (self.rows, self.limits, self.nodes, self.leaves, self.classes, self.start)
         ask_trees(photometry, self.cuts, self.counts, self.top, *layout, ranks, out)
         return out
 
@@ -223,17 +225,15 @@ def _cuts(trees: list[_Tree], features: int) -> list[NDArray[np.float32]]:
 
 
 def _padded(cuts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Fill up with NaN, to whole groups but for one."""
     power = max(len(each) for each in cuts).bit_length()
-    padded = np.full((len(cuts), (1 << power) - 1), np.nan, np.float32)
+    padded = np.full((len(cuts), max(1 << power, GROUP) - 1), np.nan, np.float32)
     for row, each in zip(padded, cuts, strict=True):
         row[: len(each)] = each
     return padded
 
 
-def _slots(of_nodes: NDArray[np.int64], top: int) -> NDArray[np.int64]:
-    """Give each of the top levels room for a whole number of groups."""
-    parts = [np.zeros((len(of_nodes), 0), np.int64)]
-    for level in range(top):
-        nodes = of_nodes[:, (1 << level) - 1 : (2 << level) - 1]
-        parts.append(np.pad(nodes, ((0, 0), (0, -nodes.shape[1] % TOGETHER))))
-    return np.concatenate(parts, axis=1)
+def _limits(ranks: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.int32]:
+    """Repeat the complement of each to 32 bits."""
+    times = 4 // ranks.itemsize
+    return np.repeat(~ranks[:, :, None], times, axis=2).view(np.int32)[:, :, 0]

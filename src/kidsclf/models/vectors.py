@@ -1,0 +1,57 @@
+"""Vectors of LLVM's in numba's functions, for loops of which numba makes no good ones by itself.
+
+They are LLVM's own, not a processor's: any that numba knows runs them, as wide as it can.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+BITS = 512
+"""Of a vector; a processor with narrower ones takes several."""
+
+INT32, INT64 = ir.IntType(32), ir.IntType(64)
+WORDS = ir.VectorType(INT32, BITS // 32)
+
+
+def _data(_: Any, array: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.make_array(signature.args[0])(context, builder, arguments[0]).data
+
+    pointer = types.CPointer(array.dtype)  # type: ignore[no-untyped-call]
+    return pointer(array), generate
+
+
+data: Any = intrinsic(_data)
+"""Gives the address of the first element of an array."""
+
+
+def vector_of(bits: int) -> Any:
+    """Name the type of a vector of whole numbers of so many bits each."""
+    return ir.VectorType(ir.IntType(bits), BITS // bits)
+
+
+def all_of(vector: Any, value: int) -> Any:
+    """Give a vector of one number."""
+    return ir.Constant(vector, [value] * vector.count)
+
+
+def loaded(builder: Any, array: Any, place: Any, vector: Any) -> Any:
+    """Read a vector that starts at an element of an array, wherever that lies in memory."""
+    at = builder.bitcast(builder.gep(array, [place]), vector.as_pointer())
+    return builder.load(at, align=1)
+
+
+def stored(builder: Any, value: Any, array: Any, place: Any) -> None:
+    """Write a vector to where an element of an array lies."""
+    at = builder.bitcast(builder.gep(array, [place]), value.type.as_pointer())
+    builder.store(value, at, align=1)
+
+
+def repeated(builder: Any, word: Any, vector: Any) -> Any:
+    """Give a vector of the bits of a word of 32, again and again."""
+    nothing = ir.Constant(WORDS, ir.Undefined)
+    one = builder.insert_element(nothing, word, ir.Constant(INT32, 0))
+    return builder.bitcast(builder.shuffle_vector(one, nothing, all_of(WORDS, 0)), vector)
