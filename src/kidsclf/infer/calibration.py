@@ -26,6 +26,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from kidsclf.infer.compiled import calibrate_rows
+
 _TINY = float(np.finfo(np.float32).tiny)
 """Stands for a probability that underflowed."""
 
@@ -121,7 +123,9 @@ def calibrate(probabilities: NDArray[np.float32], temperature: float) -> NDArray
     >>> calibrate(np.array([[0.8, 0.2]], np.float32), 2.0).round(3).tolist()
     [[0.6669999957084656, 0.3330000042915344]]
     """
-    return np.exp(_log_softmax(probabilities, temperature)).astype(np.float32)
+    calibrated = np.empty(probabilities.shape, np.float32)
+    calibrate_rows(probabilities, temperature, _TINY, calibrated)
+    return calibrated
 
 
 def _log_softmax(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:

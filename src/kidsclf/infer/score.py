@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from kidsclf.errors import PlanError
 from kidsclf.features.colours import photometry_features
 from kidsclf.features.images import has_image, stack_stamps
+from kidsclf.infer.compiled import summarise_rows
 from kidsclf.models.description import InputDescription
 from kidsclf.models.network import Answering, Probabilities
 from kidsclf.schema import Inputs, Scores
@@ -84,17 +85,10 @@ def summarise(probabilities: NDArray[np.float32], classes: tuple[str, ...]) -> S
     >>> summarise(np.array([[0.5, 0.5]], np.float32), ("STAR", "QSO")).entropy.round(3).tolist()
     [0.6930000185966492]
     """
-    answered = np.isfinite(probabilities).all(axis=1)
-    codes = np.where(answered, np.argmax(probabilities, axis=1), UNCLASSIFIED)
-    p = probabilities.astype(np.float64)
-    entropy = -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=1)
-    return Scores(
-        probabilities=probabilities,
-        codes=codes.astype(np.int64),
-        p_max=probabilities.max(axis=1),
-        entropy=np.maximum(entropy, 0.0).astype(np.float32),
-        classes=classes,
-    )
+    rows = len(probabilities)
+    codes, p_max, entropy = np.empty(rows, np.int64), *np.empty((2, rows), np.float32)
+    summarise_rows(probabilities, UNCLASSIFIED, codes, p_max, entropy)
+    return Scores(probabilities, codes, p_max, entropy, classes)
 
 
 def _check(inputs: Inputs, description: InputDescription) -> None:

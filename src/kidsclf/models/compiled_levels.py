@@ -8,6 +8,7 @@ from there on. Mean and choice are an instruction each for 64 sources where a pr
 AVX-512 (VPAVGB, VPTERNLOG).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -23,6 +24,7 @@ LANES = 256
 MOST_LEVELS = 8
 """Places at the end of so many are bytes."""
 
+_LEVELS_OF_A_GROUP = 3
 _TOGETHER = 2
 """Vectors of sources that a node is asked of at once."""
 
@@ -81,29 +83,62 @@ class _Tree:
     def ask(self, level: int) -> None:
         """Go a level down."""
         builder = self.builder
-        went_right = [[builder.load(each) for each in self.answers[k]] for k in range(level)]
-        answers = self._chosen(0, went_right)
+        ways = [[builder.load(each) for each in self.answers[k]] for k in range(level)]
+        first = ir.Constant(INT64, 2**level - 1)
+        if level <= _LEVELS_OF_A_GROUP:
+            chosen = self._chosen(ways, 0, lambda place: self._asked(first, place))
+        else:
+            chosen = self._chosen_of_groups(ways, first)
         highest = all_of(self.vector, self.vector.element.width - 1)
-        for answer, kept, place in zip(answers, self.answers[level], self.places, strict=True):
+        for answer, kept, place in zip(chosen, self.answers[level], self.places, strict=True):
             builder.store(answer, kept)
             before = builder.load(place)
             right = builder.lshr(answer, highest)
             builder.store(builder.or_(builder.add(before, before), right), place)
 
-    def _chosen(self, node: int, went_right: list[list[Any]]) -> list[Any]:
-        """Give the answers of the nodes of a level that lie below a node."""
-        if not went_right:
-            return self._asked(node)
-        right_here, *further_down = went_right
-        left, right = (self._chosen(2 * node + k, further_down) for k in (1, 2))
+    def _chosen_of_groups(self, ways: list[list[Any]], first: Any) -> list[Any]:
+        """Choose in groups of nodes one after the other, then among the groups.
+
+        A loop, so that the instructions of many nodes are not all in flight, and their number
+        stays small.
+        """
+        builder = self.builder
+        above, within = ways[:-_LEVELS_OF_A_GROUP], ways[-_LEVELS_OF_A_GROUP:]
+        groups = ir.Constant(INT64, 2 ** len(above))
+        rooms = [
+            cgutils.alloca_once(builder, self.vector, size=groups)  # type: ignore[no-untyped-call]
+            for _ in self.starts
+        ]
+        with cgutils.for_range(builder, groups) as loop:
+            nodes = builder.mul(loop.index, ir.Constant(INT64, 2**_LEVELS_OF_A_GROUP))
+            node = builder.add(first, nodes)
+            chosen = self._chosen(within, 0, lambda place: self._asked(node, place))
+            for answer, room in zip(chosen, rooms, strict=True):
+                builder.store(answer, builder.gep(room, [loop.index]))
+
+        def kept(group: int) -> list[Any]:
+            return [builder.load(builder.gep(room, [ir.Constant(INT64, group)])) for room in rooms]
+
+        return self._chosen(above, 0, kept)
+
+    def _chosen(
+        self, ways: list[list[Any]], place: int, answers_of: Callable[[int], list[Any]]
+    ) -> list[Any]:
+        """Choose by the ways that sources went, from one of some nodes side by side on."""
+        if not ways:
+            return answers_of(place)
+        right_here, *further_down = ways
+        left, right = (self._chosen(further_down, 2 * place + k, answers_of) for k in (0, 1))
         builder, ones = self.builder, all_of(self.vector, -1)
         return [
             builder.or_(builder.and_(b, way), builder.and_(a, builder.xor(way, ones)))
             for a, b, way in zip(left, right, right_here, strict=True)
         ]
 
-    def _asked(self, node: int) -> list[Any]:
-        builder, place = self.builder, ir.Constant(INT64, node)
+    def _asked(self, first: Any, offset: int) -> list[Any]:
+        """Ask one node: the one so many after ``first``."""
+        builder = self.builder
+        place = builder.add(first, ir.Constant(INT64, offset))
         row = builder.sext(builder.load(builder.gep(self.rows, [place])), INT64)
         limit = repeated(builder, builder.load(builder.gep(self.limits, [place])), self.vector)
         wide = ir.VectorType(ir.IntType(2 * self.vector.element.width), self.vector.count)

@@ -3,9 +3,21 @@
 import numpy as np
 from numba import njit
 
+LOOSE = {"contract", "reassoc"}
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "nnan"})
-def nearest_points(centred, maps, which, points, places, squares):  # type: ignore[no-untyped-def]
+
+@njit(nogil=True, error_model="numpy", fastmath=LOOSE, forceinline=True)
+def _map(numbers, centre, matrix, mapped):  # type: ignore[no-untyped-def]
+    for i in range(len(mapped)):
+        total = 0.0
+        for j in range(len(centre)):
+            number = np.float64(numbers[j])
+            total += matrix[i, j] * (number - centre[j] if abs(number) < np.inf else 0.0)
+        mapped[i] = total
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=LOOSE)
+def nearest_points(numbers, centre, maps, which, points, places, squares):  # type: ignore[no-untyped-def]
     """Map each row by a matrix of its own and find the nearest point.
 
     The order of the sums is fixed, so an answer is the same bits whatever rows come with it, and
@@ -13,8 +25,10 @@ def nearest_points(centred, maps, which, points, places, squares):  # type: igno
 
     Parameters
     ----------
-    centred : float64 array (n, d)
-        0 where a number is missing.
+    numbers : float32 array (n, d)
+        One that is not finite is taken as the centre's.
+    centre : float64 array (d,)
+        What is taken off the numbers before they are mapped.
     maps : float64 array (m, d, d)
     which : int64 array (n,)
         Of the maps, the one to use.
@@ -29,13 +43,8 @@ def nearest_points(centred, maps, which, points, places, squares):  # type: igno
     # A square's bits, as a whole number, grow with it; of whole numbers a processor finds the least
     # of several at once, where the order of floating-point numbers has its zeros and NaN.
     bits, least_bits = sums.view(np.int32), squares.view(np.int32)
-    for row in range(len(centred)):
-        matrix = maps[which[row]]
-        for i in range(dimensions):
-            total = 0.0
-            for j in range(dimensions):
-                total += matrix[i, j] * centred[row, j]
-            mapped[i] = total
+    for row in range(len(numbers)):
+        _map(numbers[row], centre, maps[which[row]], mapped)
         sums[:] = 0
         first = 0
         while first + 4 <= dimensions:  # so that the sums are read and written a quarter as often

@@ -76,14 +76,13 @@ class Novelty:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Find the nearest centre of sources, its number (n,) and its distance (n,)."""
         missing = ~np.isfinite(magnitudes)
-        centred = np.where(missing, 0.0, magnitudes - self.centre)
         patterns, which = _patterns(missing)
         maps = np.stack(
             [self.scale @ expectation(self.covariance, pattern) for pattern in patterns]
         )
         places, squares = np.empty(len(which), np.int64), np.empty(len(which), np.float32)
         columns = np.ascontiguousarray(self.points.T)
-        nearest_points(centred, maps, which, columns, places, squares)
+        nearest_points(magnitudes, self.centre, maps, which, columns, places, squares)
         return places, np.where(missing.all(axis=1), np.float32(np.nan), np.sqrt(squares))
 
     def novelty(self, distances: NDArray[np.float32]) -> NDArray[np.float32]:
