@@ -102,12 +102,12 @@ def _begin_to_leave(worker: Worker, reason: str) -> None:
 
 
 async def leave(worker: Worker, reason: str) -> None:
-    """Take no new task, finish the one begun, wait for its news to be fetched, and go."""
+    """Take no new task, finish those begun, wait for its news to be fetched, and go."""
     if worker.status != Status.running:
         return
     logging.getLogger(__name__).info("%s leaves in good order: %s", worker.address, reason)
     worker.status = Status.closing_gracefully  # the scheduler sends no more
-    while worker.state.executing_count:
+    while worker.state.executing or worker.state.long_running:  # the latter have let others begin
         await asyncio.sleep(_LOOK_SECONDS)
     deadline = time.monotonic() + _NEWS_SECONDS
     while worker.data and time.monotonic() < deadline:

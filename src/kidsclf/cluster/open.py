@@ -121,8 +121,8 @@ def _options(settings: ClusterSettings, environment: Mapping[str, str]) -> dict[
     return {
         **DASHBOARD_OPTIONS,
         "distributed.nanny.environ": dict(environment),
-        # A worker holds one task. So one that is full has nothing to wait for; and when a worker
-        # dies, the task that killed it is the only one to be blamed.
+        # A worker holds one task, or one more that is being ended. So one that is full has nothing
+        # to wait for; and when it dies, hardly another is blamed than the task that killed it.
         "distributed.worker.memory.pause": False,
         "distributed.worker.memory.terminate": 0.98,
         "distributed.scheduler.worker-saturation": 1.0,

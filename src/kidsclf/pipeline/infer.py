@@ -1,6 +1,8 @@
 """Stage ``infer``: apply the networks to every partition."""
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, cast
@@ -37,7 +39,7 @@ from kidsclf.pipeline.context import (
 )
 from kidsclf.pipeline.fitting import BRIGHTEST, NOVELTY, VALIDATION
 from kidsclf.pipeline.inputs import matrix, open_sources
-from kidsclf.pipeline.mapping import Made, Mapped, Task
+from kidsclf.pipeline.mapping import Made, Mapped, Task, let_next_begin
 from kidsclf.pipeline.read_ahead import cores_allowed, readers_for
 from kidsclf.pipeline.score_flags import score_flags, trained_on
 from kidsclf.pipeline.train import training_tasks
@@ -65,6 +67,9 @@ PREDICTION_SET = "prediction_set"
 TRAINING_DISTANCE = "training_distance"
 NOVELTY_COLUMN = "novelty"
 FLAGS = "flags"
+
+_ENDING = threading.Lock()
+"""Of the one partition of this process whose answers are written while another is scored."""
 
 
 def run(context: Context) -> StageOutcome:
@@ -179,9 +184,15 @@ def score_partition(
     config: Config,
     reference_band: str | None,
 ) -> Made:
-    """Score one partition and publish what the network says."""
+    """Score one partition and publish what the network says.
+
+    Where the network answers on a GPU, the worker begins its next partition while this one's
+    answers are turned into a table, which is the processor's work.
+    """
+    backend, on_processor = config.infer.keras_backend, True
     if network_entry(name).family == "keras":
-        prepare_backend(config.infer.keras_backend, config.infer.threads)
+        prepare_backend(backend, config.infer.threads)
+        on_processor = not has_accelerator(backend)
     network, calibration, learnt = _loaded(work.model(name), made_from, config.infer)
     description, batch_size = network.description, config.infer.batch_size
     sources = open_sources(
@@ -191,29 +202,36 @@ def score_partition(
         stamps=config.has_images,
         bands=(*learnt.bands, *([reference_band] if reference_band else [])),
     )
-    on_processor = not (description.image_bands and has_accelerator(config.infer.keras_backend))
     blocks = sources.blocks(batch_size, readers_for(cores_allowed(), on_processor=on_processor))
     scores = score(network, blocks, batch_size=batch_size)
-    distance = learnt.distances(sources.magnitudes_in(learnt.bands))
-    novelty = learnt.novelty(distance)
-    flags = score_flags(
-        sources,
-        scores,
-        trained_on(work, partition, sources.table[NAME], config),
-        reference_band=reference_band,
-        brightest=float(read_card(work.model(name)).scores.get(BRIGHTEST, -99.0)),
-        faintest=config.infer.extrapolated_from,
-    )
-    flags[novelty >= np.float32(config.infer.novel_from)] |= ScoreFlag.NOVEL
-    columns = {
-        **_score_columns(sources.table, scores, calibration),
-        TRAINING_DISTANCE: distance,
-        NOVELTY_COLUMN: novelty,
-        FLAGS: flags,
-    }
-    table = pa.table(columns)
-    path = HatsCatalogue(work.scores(name)).write(partition, table)
-    return Made(table.num_rows, (path,), _device(name, config.infer))
+    with nullcontext() if on_processor else _handing_on():
+        flags = score_flags(
+            sources,
+            scores,
+            trained_on(work, partition, sources.table[NAME], config),
+            reference_band=reference_band,
+            brightest=float(read_card(work.model(name)).scores.get(BRIGHTEST, -99.0)),
+            faintest=config.infer.extrapolated_from,
+        )
+        distance = learnt.distances(sources.magnitudes_in(learnt.bands))
+        novelty = learnt.novelty(distance)
+        flags[novelty >= np.float32(config.infer.novel_from)] |= ScoreFlag.NOVEL
+        columns = {
+            **_score_columns(sources.table, scores, calibration),
+            TRAINING_DISTANCE: distance,
+            NOVELTY_COLUMN: novelty,
+            FLAGS: flags,
+        }
+        path = HatsCatalogue(work.scores(name)).write(partition, pa.table(columns))
+    return Made(len(scores), (path,), _device(name, config.infer))
+
+
+@contextmanager
+def _handing_on() -> Iterator[None]:
+    """Let the worker begin its next partition, when the one before is written: it holds two."""
+    with _ENDING:
+        let_next_begin()
+        yield
 
 
 def _device(name: str, settings: InferSettings) -> dict[str, bool]:

@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Literal, Protocol
 
-from distributed import Client, Future, KilledWorker, as_completed, wait
+from distributed import Client, Future, KilledWorker, as_completed, secede, wait
 from distributed.scheduler import NoWorkerError
 
 from kidsclf.cluster.sky_states import TOPIC, cells_of
@@ -21,12 +21,21 @@ from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.quarantine import Quarantined, write_quarantined
 from kidsclf.store.receipts import ASKED_AT_ONCE, Receipt, fingerprint, is_finished
 
-__all__ = ["Engine", "Made", "Mapped", "Task", "Watcher", "made_as"]
+__all__ = ["Engine", "Made", "Mapped", "Task", "Watcher", "let_next_begin", "made_as"]
 
 _TASKS_PER_THREAD = 3
 _COUNT_WORKERS_SECONDS = 5.0
 _PATIENCE_SECONDS = 30.0
 _RESTART_SECONDS = 120
+
+
+def let_next_begin() -> None:
+    """Let this worker begin its next task while the one that asks for it is being ended.
+
+    Where no worker runs it, nothing happens.
+    """
+    with suppress(ValueError):
+        secede()
 
 
 class Watcher(Protocol):

@@ -107,6 +107,7 @@ def memory_gib(config: Config, bands: int) -> dict[str, float]:
     stamps of a partition, as stored, one band at a time, when they are cut. Those that are scored
     come in blocks: one in use, one being read, and copies in which bands are stacked and sources
     without a stamp left out; beside them the network, and what its first layer makes of a batch.
+    Where a GPU answers, the partition before is being written meanwhile.
     """
     row = 16.0 * (2 * bands + 4) + 64.0
     pixels = float(_stamp_size(config)) ** 2 if config.has_images else 0.0
@@ -119,7 +120,7 @@ def memory_gib(config: Config, bands: int) -> dict[str, float]:
         "features": _features_bytes(config) if config.has_features else 0.0,
         "match": 3 * partition,
         "train": partition + taught * _largest(teaching_bytes, config, 4.0 * pixels),
-        "infer": partition + _largest(_answering_bytes, config, 4.0 * pixels),
+        "infer": 2 * partition + _largest(_answering_bytes, config, 4.0 * pixels),
         "reduce": 3 * partition,
     }
     return {stage: PROCESS_GIB + need / _GIB for stage, need in needs.items()}

@@ -1,0 +1,98 @@
+"""A worker begins its next task while the one before is being ended, where a task says so."""
+
+import asyncio
+import time
+from types import SimpleNamespace
+
+import pytest
+from benchmarks.engine import Silent
+from benchmarks.infer import PARTITIONS, make_work, stage, workers
+from distributed import Status
+
+from kidsclf.cluster.leaving import leave
+from kidsclf.pipeline import infer
+from kidsclf.pipeline.mapping import Engine, Made, Task, let_next_begin
+from kidsclf.store.catalogue import HatsCatalogue
+from kidsclf.store.layout import WorkDirectory
+from kidsclf.store.receipts import read_receipt
+
+PATIENCE_SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def one_worker():
+    with workers(1) as client:
+        yield client
+
+
+def await_other(own, other):
+    """Let the next begin, and end only when that has been seen to."""
+    let_next_begin()
+    own.write_text("")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not other.exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the other task has not begun")
+        time.sleep(0.01)
+    return Made(1, ())
+
+
+def test_the_next_begins_before_the_one_before_has_ended(one_worker, tmp_path):
+    """One thread could not do both, as each ends only when the other has begun."""
+    names = [tmp_path / name for name in ("first", "second")]
+    tasks = [
+        Task("infer", own.name, "1", await_other, (own, other), 1)
+        for own, other in (names, names[::-1])
+    ]
+    done = Engine(one_worker, WorkDirectory(tmp_path / "work"), Silent()).map(tasks)
+    assert [receipt.rows for receipt in done.receipts] == [1, 1]
+
+
+def test_outside_of_a_worker_nothing_is_let_go():
+    let_next_begin()
+
+
+def as_on_a_gpu():
+    infer.has_accelerator = lambda _: True
+
+
+def test_partitions_scored_in_this_way_are_the_same_bytes(one_worker, tmp_path):
+    """With the readers that a GPU has, too; only where products go is not a GPU."""
+    one_worker.submit(make_work, tmp_path, "mnn_fast", 150, pure=False).result()
+    work, made = WorkDirectory(tmp_path), []
+    for number, prepare in enumerate((print, as_on_a_gpu)):
+        one_worker.run(prepare)
+        stage(one_worker, tmp_path, "mnn_fast", number)
+        store = HatsCatalogue(work.scores("mnn_fast"))
+        made.append([store.path(at).read_bytes() for at in PARTITIONS])
+        labels = [f"mnn_fast@{at.label}" for at in PARTITIONS]
+        receipts = [read_receipt(work.receipts, "infer", label) for label in labels]
+        assert [each.facts.get(infer.ON_GPU, False) for each in receipts] == 2 * [bool(number)]
+    assert made[0] == made[1]
+
+
+def test_a_worker_that_leaves_awaits_what_is_being_ended():
+    tasks, seen = {"begun": {"next"}, "ended": {"this"}}, []
+
+    async def later():
+        for each in tasks.values():
+            await asyncio.sleep(0.1)
+            each.clear()
+
+    async def note(*_, **__):
+        seen.append({name for name, some in tasks.items() if some})
+
+    async def go():
+        state = SimpleNamespace(executing=tasks["begun"], long_running=tasks["ended"])
+        worker = SimpleNamespace(
+            status=Status.running,
+            state=state,
+            data={},
+            address="here",
+            scheduler=SimpleNamespace(retire_workers=note),
+            close=note,
+        )
+        await asyncio.gather(leave(worker, "told to"), later())
+
+    asyncio.run(go())
+    assert seen == [set(), set()]
