@@ -18,9 +18,10 @@ take of a core (of a card, where there is one) in the whole stage; times the pri
 that of the sources.
 
 ``KERAS_BACKEND=jax python -m benchmarks infer`` measures that backend of Keras instead of
-TensorFlow. Where there is an NVIDIA card, one worker has it: then ``mnn_fast`` is measured too, the
-bare network and the store in float32 beside bfloat16, and how much of the stage's time the card
-worked. Its goal is 0.9 of the bare network.
+TensorFlow, ``INFER_BACKEND=openvino`` OpenVINO beside Keras on TensorFlow. Where there is an NVIDIA
+card, one worker has it: then ``mnn_fast`` is measured too, the bare network and the store in
+float32 beside bfloat16, and how much of the stage's time the card worked. Its goal is 0.9 of the
+bare network.
 """
 
 import collections
@@ -77,8 +78,8 @@ from kidsclf.store.stamp_encoding import decode_stamps
 from kidsclf.store.tables import write_table
 from kidsclf.train.novelty import learn_novelty
 
-BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
-"""Of Keras, which itself reads this variable."""
+BACKEND = os.environ.get("INFER_BACKEND") or os.environ.get("KERAS_BACKEND", "tensorflow")
+"""As ``infer.backend`` has it; Keras itself reads the second variable."""
 NETWORKS = ("mnn", "mlp", "xgboost")
 ON_A_CARD = ("mnn", "mnn_fast", "mlp")
 SIZES = {
@@ -302,7 +303,7 @@ def matrix_product(root: Path, name: str) -> Taken:
     import keras
 
     settings = _config(name).infer
-    precision = choose_precision(settings.precision, settings.keras_backend)
+    precision = choose_precision(settings.precision, settings.answering_backend)
     values = np.random.default_rng(1).normal(0, _side() ** -0.5, (_side(), _side()))
     square = keras.ops.cast(keras.ops.convert_to_tensor(values.astype(np.float32)), precision)
 

@@ -287,7 +287,7 @@ class InferSettings(Section):
     """Fainter than this (reference band) is flagged as extrapolated; Feng §4.3."""
     novel_from: Annotated[float, Field(ge=0, le=1)] = 0.99
     """From this novelty on a source is flagged as unlike the training sample."""
-    backend: Literal["auto", "tensorflow", "jax", "torch"] = "tensorflow"
+    backend: Literal["auto", "tensorflow", "jax", "torch", "openvino"] = "tensorflow"
     """``auto``: the fastest that is installed, measured once and kept in the work directory."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of a network's products; ``auto`` is bfloat16 where the hardware multiplies it."""
@@ -295,9 +295,15 @@ class InferSettings(Section):
     """Share of each class whose prediction sets are to hold the true class."""
 
     @property
-    def keras_backend(self) -> Literal["tensorflow", "jax", "torch"]:
+    def answering_backend(self) -> Literal["tensorflow", "jax", "torch", "openvino"]:
         """The backend that is named; TensorFlow for an ``auto`` that no run has settled."""
         return "tensorflow" if self.backend == "auto" else self.backend
+
+    @property
+    def keras_backend(self) -> Literal["tensorflow", "jax", "torch"]:
+        """What Keras runs on, in training too: TensorFlow where OpenVINO answers."""
+        named = self.answering_backend
+        return "tensorflow" if named == "openvino" else named
 
 
 class ReduceSettings(Section):

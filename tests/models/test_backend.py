@@ -36,3 +36,22 @@ def test_an_absent_backend_is_named(monkeypatch):
         ConfigError, match="'torch' was asked for, but that package is not installed"
     ):
         prepare_backend("torch", 2)
+
+
+def test_openvino_answers_beside_tensorflow_and_tells_nobody():
+    prepare_backend("openvino", 2)
+    import sys
+
+    import keras
+
+    assert keras.config.backend() == "tensorflow"
+    assert "openvino" in sys.modules
+    assert sys.modules["openvino_telemetry"] is None
+
+
+def test_an_absent_openvino_is_named(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(ConfigError, match=r"'openvino' was asked for, .* kidsclf\[openvino\]"):
+        prepare_backend("openvino", 2)

@@ -124,6 +124,58 @@ def packed_and_not(stamps):
     return PackedStamps(codes, np.stack(steps, axis=-1)), np.stack(bands, axis=-1)
 
 
+# Branches of further bands are like that of the first.
+of_openvino = pytest.mark.parametrize(
+    "network", ["mlp", "mnn", "mnn_fast"], indirect=True, scope="module"
+)
+
+
+@pytest.fixture(scope="module")
+def on_openvino(network):
+    prepare_backend("openvino", 2)
+    return FoldedNetwork.of(network, "bfloat16", 1, "openvino")
+
+
+@of_openvino
+def test_openvino_says_the_same(network, sources, on_openvino):
+    """In float32 and, where the processor has it, in bfloat16."""
+    trained = network.predict(*sources, 128)
+    exact = on_openvino._in_batches(on_openvino._exact, *sources, 128)
+    assert np.abs(exact - trained).max() < 2e-5
+    assert (exact.argmax(axis=1) == trained.argmax(axis=1)).all()
+    rounded = on_openvino.predict(*sources, 128)
+    off = np.abs(rounded - trained).max(axis=1)
+    close = np.diff(np.sort(rounded, axis=1)[:, 1:], axis=1)[:, 0] < CLOSE_CALL
+    assert off[close].max() < 2e-5
+    assert off.max() < 0.1
+    assert (rounded.argmax(axis=1) != trained.argmax(axis=1)).sum() <= SOURCES / 100
+
+
+@of_openvino
+def test_openvino_answers_a_source_whatever_stands_beside_it(network, sources, on_openvino):
+    photometry, stamps = sources
+    some = np.random.default_rng(2).permutation(SOURCES)[:301]
+    asked_for = photometry[some], None if stamps is None else stamps[some]
+    for way in (on_openvino._exact, on_openvino._rounded):
+        whole = on_openvino._in_batches(way, photometry, stamps, 128)
+        alone = on_openvino._in_batches(way, *asked_for, 128)
+        assert alone.tobytes() == whole[some].tobytes()
+    whole = on_openvino.predict(photometry, stamps, 128)
+    assert on_openvino.predict(*asked_for, 128).tobytes() == whole[some].tobytes()
+    if stamps is not None:
+        packed, unpacked = packed_and_not(stamps)
+        said = on_openvino.predict(photometry, packed, 128)
+        assert said.tobytes() == on_openvino.predict(photometry, unpacked, 128).tobytes()
+
+
+@of_openvino
+def test_openvino_answers_threads_one_by_one(network, sources, on_openvino):
+    whole = on_openvino.predict(*sources, 128)
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: on_openvino.predict(*sources, 128), range(2)))
+    assert both[0].tobytes() == both[1].tobytes() == whole.tobytes()
+
+
 def test_a_batch_that_finds_no_memory_is_halved_and_said_so(network, sources, monkeypatch, caplog):
     folded, asked = FoldedNetwork.of(network, "float32", 1), []
     ask = folded._in_batches

@@ -5,12 +5,16 @@ import shutil
 import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
+import pytest
 import zarr
 from astropy.io import fits
 from astropy.nddata import Cutout2D
 from astropy.table import Table
 from astropy.wcs import WCS
 from work_directories import science_of, summary_of
+
+SMALLER = ("--set", "ingest.max_rows=131", "--set", "ingest.chunk_rows=500")
+PROBABILITIES = ["p_star", "p_qso", "p_galaxy"]
 
 
 def test_the_catalogue_is_the_mock_s(image_run, mock_survey):
@@ -76,22 +80,50 @@ def test_samples_follow_their_rules(image_run, mock_survey):
     assert right.mean() > 0.97  # some spectra are mislabelled on purpose
 
 
-def test_workers_and_partitioning_change_no_bit_of_the_networks(
-    image_run, mock_survey, command, tmp_path
-):
-    work = tmp_path / "work"
-    done = command(
-        *(mock_survey / "run.toml", "--workdir", work, "--workers", 1),
-        *("--set", "ingest.max_rows=131", "--set", "ingest.chunk_rows=500"),
-    )
+@pytest.fixture(scope="module")
+def cut_otherwise(image_run, mock_survey, command, tmp_path_factory):
+    """The work directory of a run by one worker over smaller partitions."""
+    work = tmp_path_factory.mktemp("otherwise") / "work"
+    done = command(mock_survey / "run.toml", "--workdir", work, "--workers", 1, *SMALLER)
     assert done.code == 0, done.err
+    return work
+
+
+def test_workers_and_partitioning_change_no_bit_of_the_networks(image_run, cut_otherwise):
     for name in ("mnn", "mlp"):
         file = f"models/{name}/model.keras"
-        assert (work / file).read_bytes() == (image_run / file).read_bytes(), name
+        assert (cut_otherwise / file).read_bytes() == (image_run / file).read_bytes(), name
     for file in ("products/catalog.fits", "metrics/summary.json", "metrics/morphology.parquet"):
-        assert (work / file).read_bytes() == (image_run / file).read_bytes(), file
-    assert shapes_of(work).equals(shapes_of(image_run))
-    shutil.rmtree(work)
+        assert (cut_otherwise / file).read_bytes() == (image_run / file).read_bytes(), file
+    assert shapes_of(cut_otherwise).equals(shapes_of(image_run))
+
+
+def test_nor_do_they_of_what_openvino_answers(
+    image_run, cut_otherwise, mock_survey, command, tmp_path
+):
+    """And it takes what TensorFlow has taught: only the stage ``infer`` is done again."""
+    answers = []
+    for workers, before, cut in ((2, image_run, ()), (1, cut_otherwise, SMALLER)):
+        work = tmp_path / str(workers)
+        shutil.copytree(before, work)
+        done = command(
+            *(mock_survey / "run.toml", "--workdir", work, "--workers", workers, *cut),
+            *("--set", "infer.backend=openvino", "--stages", "infer"),
+        )
+        assert done.code == 0, done.err
+        answers.append({name: scores_of(work, name) for name in ("mnn", "mlp")})
+        shutil.rmtree(work)
+    for name, one in answers[0].items():
+        pd.testing.assert_frame_equal(one, answers[1][name], check_exact=True)
+        usual = scores_of(image_run, name)
+        assert np.abs(one[PROBABILITIES] - usual[PROBABILITIES]).to_numpy().max() < 0.05
+        assert (one["class"] == usual["class"]).mean() > 0.98
+
+
+def scores_of(work, name) -> pd.DataFrame:
+    """Read what a network says of all sources, by their names."""
+    table = ds.dataset(work / f"scores/{name}/dataset", exclude_invalid_files=True).to_table()
+    return table.to_pandas().set_index("name").sort_index()
 
 
 def shapes_of(work) -> pd.DataFrame:

@@ -361,7 +361,7 @@ def _task(sample: SampleReceipts, experiment: str, row: Asked, number: int) -> T
         trial.description.as_dict(),
         str(trial.variant),
         [number, trial.seed, trial.draw_seed],
-        config.infer.backend,
+        config.infer.keras_backend,
         trial.reference_band,
         sorted(trial.left_out),
     )

@@ -11,12 +11,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from types import ModuleType
+from typing import Literal, cast
 
 from kidsclf.errors import ConfigError, PlanError
 
-Backend = Literal["tensorflow", "jax", "torch"]
-BACKENDS: tuple[Backend, ...] = ("tensorflow", "jax", "torch")
+KerasBackend = Literal["tensorflow", "jax", "torch"]
+Backend = Literal[KerasBackend, "openvino"]
+"""What answers. OpenVINO, which only answers, does so beside Keras on TensorFlow."""
+BACKENDS: tuple[Backend, ...] = ("tensorflow", "jax", "torch", "openvino")
 Precision = Literal["float32", "bfloat16"]
 
 _BFLOAT16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16", "bf16"}
@@ -32,7 +35,7 @@ def prepare_backend(backend: Backend, threads: int) -> None:
 
     Parameters
     ----------
-    backend : {"tensorflow", "jax", "torch"}
+    backend : {"tensorflow", "jax", "torch", "openvino"}
     threads : int
         Threads of one operation. Sums are split among them, so their number is part of the
         answer's last bits. JAX takes all that its process may use.
@@ -45,24 +48,28 @@ def prepare_backend(backend: Backend, threads: int) -> None:
         If this process already runs Keras on another backend or with other threads.
     """
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    os.environ["KERAS_BACKEND"] = backend
-    if "keras" in sys.modules and sys.modules["keras"].config.backend() != backend:
+    beneath: KerasBackend = "tensorflow" if backend == "openvino" else backend
+    os.environ["KERAS_BACKEND"] = beneath
+    if "keras" in sys.modules and sys.modules["keras"].config.backend() != beneath:
         found = sys.modules["keras"].config.backend()
         raise PlanError(
-            f"Keras on {backend} was asked for, but this process runs it on {found}; start a new "
+            f"Keras on {beneath} was asked for, but this process runs it on {found}; start a new "
             "process"
         )
+    if backend == "openvino":
+        _keep_use_to_ourselves()
     try:
         with _quiet_start():
+            importlib.import_module(beneath)
             importlib.import_module(backend)
     except ImportError as error:
         raise ConfigError(
             f"infer.backend = {backend!r} was asked for, but that package is not installed; "
-            f"install it or use 'tensorflow'"
+            f"install {'kidsclf[openvino]' if backend == 'openvino' else 'it'} or use 'tensorflow'"
         ) from error
-    if backend == "tensorflow":
+    if beneath == "tensorflow":
         _prepare_tensorflow(threads)
-    elif backend == "torch":
+    elif beneath == "torch":
         _prepare_torch(threads)
     else:
         _prepare_jax()
@@ -76,15 +83,17 @@ def installed_backends() -> tuple[Backend, ...]:
 def is_out_of_memory(error: Exception) -> bool:
     """Say whether a backend failed because its device has no memory left, or the process none.
 
-    TensorFlow and PyTorch have exceptions of their own for it, JAX a text.
+    TensorFlow and PyTorch have exceptions of their own for it, JAX and OpenVINO a text.
     """
     names = {kind.__name__ for kind in type(error).__mro__}
-    told = "RESOURCE_EXHAUSTED" in str(error)
+    told = any(each in str(error) for each in ("RESOURCE_EXHAUSTED", "bad_alloc"))
     return told or bool(names & {"ResourceExhaustedError", "OutOfMemoryError", "MemoryError"})
 
 
 def has_accelerator(backend: Backend) -> bool:
     """Say whether a backend that is ready computes elsewhere than on the processor."""
+    if backend == "openvino":
+        return False
     module = importlib.import_module(backend)
     if backend == "tensorflow":
         return bool(module.config.list_physical_devices("GPU"))
@@ -100,7 +109,7 @@ def choose_precision(wanted: Precision | Literal["auto"], backend: Backend) -> P
     ----------
     wanted : {"auto", "float32", "bfloat16"}
         ``auto`` is bfloat16 where the hardware multiplies it and the backend makes use of that.
-    backend : {"tensorflow", "jax", "torch"}
+    backend : {"tensorflow", "jax", "torch", "openvino"}
         Ready to use.
     """
     if wanted != "auto":
@@ -152,6 +161,11 @@ def _quiet_start() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def _keep_use_to_ourselves() -> None:
+    """Let OpenVINO find no telemetry, by which it would tell its makers that it is imported."""
+    sys.modules.setdefault("openvino_telemetry", cast("ModuleType", None))
 
 
 def _prepare_tensorflow(threads: int) -> None:

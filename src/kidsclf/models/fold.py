@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from kidsclf.models.backend import Precision
 from kidsclf.models.layers import Standardise
 
-_FEW_CHANNELS = 8
+FEW_CHANNELS = 8
 """A layer of no more inputs reads magnitudes or pixels themselves, and costs little."""
 
 
@@ -104,7 +104,7 @@ def layers_to_round(model: keras.Model) -> set[str]:
     for layer in model.layers[:-1]:
         if isinstance(layer, layers.Dense | layers.Conv2D):
             reads_magnitudes = isinstance(made_by[id(layer.input)], Standardise)
-            is_rounded = layer.kernel.shape[-2] > _FEW_CHANNELS and not reads_magnitudes
+            is_rounded = layer.kernel.shape[-2] > FEW_CHANNELS and not reads_magnitudes
         elif isinstance(layer, layers.Activation | layers.BatchNormalization):
             is_rounded = made_by[id(layer.input)].name in rounded
         else:

@@ -2,10 +2,10 @@
 
 import logging
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, cast, final
+from typing import Any, Protocol, final
 
 import keras
 import numpy as np
@@ -42,17 +42,26 @@ _ROWS_WITHOUT_STAMPS = 8
 """A source without a stamp is small, so batches hold this many times as many of them."""
 
 
+class Engine(Protocol):
+    """What answers a batch: a Keras model, or what stands in its place."""
+
+    def predict_on_batch(self, batch: Mapping[str, NDArray[Any]]) -> Any:
+        """Answer arrays (n, ...) by name with probabilities (n, classes)."""
+        ...
+
+
 @dataclass(frozen=True)
 class _Way:
-    """A model that answers, and what it is told of sources, by the names of its inputs."""
+    """What answers, and what it is told of sources, by the names of its inputs."""
 
-    model: keras.Model
+    engine: Engine
     inputs: Callable[[Photometry, Stamps | None], dict[str, NDArray[Any]]]
 
     @cached_property
-    def of_codes(self) -> keras.Model:
-        """The model as it is shown packed stamps."""
-        return reading_codes(self.model)
+    def of_codes(self) -> Engine:
+        """The same as it is shown packed stamps, which OpenVINO unpacks by itself."""
+        is_keras = isinstance(self.engine, keras.Model)
+        return reading_codes(self.engine) if is_keras else self.engine
 
 
 @final
@@ -72,7 +81,13 @@ class FoldedNetwork:
         self._halving = threading.Lock()
 
     @classmethod
-    def of(cls, network: NeuralNetwork, precision: Precision, threads: int) -> "FoldedNetwork":
+    def of(
+        cls,
+        network: NeuralNetwork,
+        precision: Precision,
+        threads: int,
+        backend: Backend | None = None,
+    ) -> "FoldedNetwork":
         """Make a trained network ready to answer.
 
         Parameters
@@ -82,25 +97,16 @@ class FoldedNetwork:
             Of the products in most layers (``fold``). Sources whose answer is close
             (``CLOSE_CALL``) are asked again in float32.
         threads : int
-            Of the tables; those of the backend are fixed by ``prepare_backend``.
+            Of the tables and of OpenVINO; those of Keras are fixed by ``prepare_backend``.
+        backend : {"tensorflow", "jax", "torch", "openvino"}, optional
+            That is to answer, and is ready; by default what Keras runs on.
         """
-        model, is_rounded = network.model, precision == "bfloat16"
-        on_processor = not has_accelerator(cast("Backend", keras.config.backend()))
-        # With one, products are cheap, and what is looked up would have to be carried to it.
-        if not (on_processor and can_be_tabulated(model)):
-            rounded = _folded(model, "bfloat16") if is_rounded else None
-            return cls(network.description, _folded(model, "float32"), rounded)
-        tables = PhotometryTables.of(model)
-        exact = _after_tables(model, "float32", tables, threads)
-        if not is_rounded:
-            return cls(network.description, exact, None)
-        # Beside stamps, the time of the tables does not matter.
-        if STAMPS in model.input or not can_be_rounded(tables):
-            return cls(
-                network.description, exact, _after_tables(model, "bfloat16", tables, threads)
-            )
-        fewer = _after_rounded_tables(model, RoundedTables.of(tables), threads)
-        return cls(network.description, exact, fewer)
+        model, answering = network.model, backend or keras.config.backend()
+        # With an accelerator products are cheap, and what is looked up would have to be carried.
+        on_processor = not has_accelerator(answering)
+        tables = PhotometryTables.of(model) if on_processor and can_be_tabulated(model) else None
+        ways = _on_openvino if answering == "openvino" else _on_keras
+        return cls(network.description, *ways(model, tables, precision, threads))
 
     def predict(
         self, photometry: Photometry, stamps: Stamps | None, batch_size: int
@@ -142,12 +148,12 @@ class FoldedNetwork:
     ) -> Probabilities:
         shape = (len(photometry), len(self.description.classes))
         probabilities = np.empty(shape, dtype=np.float32)
-        model = way.of_codes if isinstance(stamps, PackedStamps) else way.model
+        engine = way.of_codes if isinstance(stamps, PackedStamps) else way.engine
         for start in range(0, len(photometry), batch_size):
             rows = slice(start, start + batch_size)
             inputs = way.inputs(photometry[rows], None if stamps is None else stamps[rows])
             batch = {name: pad_rows(values, batch_size) for name, values in inputs.items()}
-            answer = model.predict_on_batch(batch)
+            answer = engine.predict_on_batch(batch)
             probabilities[rows] = answer[: len(probabilities[rows])]
         return probabilities
 
@@ -158,7 +164,46 @@ def _lead(probabilities: Probabilities) -> NDArray[np.float32]:
     return np.asarray(two[:, 1] - two[:, 0])
 
 
-def _folded(model: keras.Model, precision: Precision) -> _Way:
+def _on_keras(
+    model: keras.Model, tables: PhotometryTables | None, precision: Precision, threads: int
+) -> tuple[_Way, _Way | None]:
+    exact = _way(model, "float32", tables, threads)
+    if precision == "float32":
+        return exact, None
+    if tables is None or not _has_time_for_rounded(model, tables):
+        return exact, _way(model, precision, tables, threads)
+    return exact, _after_rounded_tables(model, RoundedTables.of(tables), precision, threads)
+
+
+def _on_openvino(
+    model: keras.Model, tables: PhotometryTables | None, precision: Precision, threads: int
+) -> tuple[_Way, _Way | None]:
+    """Let OpenVINO answer; it rounds by itself what Keras hands it in float32."""
+    # Brings OpenVINO, which need not be installed.
+    from kidsclf.models.openvino_engine import OpenvinoEngine  # noqa: PLC0415
+
+    exact = _way(model, "float32", tables, threads)
+    engine = OpenvinoEngine.of(exact.engine, threads)
+    exact = replace(exact, engine=engine)
+    if precision == "float32":
+        return exact, None
+    if tables is None or not _has_time_for_rounded(model, tables):
+        return exact, replace(exact, engine=engine.rounded(precision))
+    fewer = _after_rounded_tables(model, RoundedTables.of(tables), "float32", threads)
+    rounded = OpenvinoEngine.of(fewer.engine, threads).rounded(precision)
+    return exact, replace(fewer, engine=rounded)
+
+
+def _has_time_for_rounded(model: keras.Model, tables: PhotometryTables) -> bool:
+    """Say whether tables of fewer pieces save time: beside stamps that of tables is small."""
+    return STAMPS not in model.input and can_be_rounded(tables)
+
+
+def _way(
+    model: keras.Model, precision: Precision, tables: PhotometryTables | None, threads: int
+) -> _Way:
+    if tables is not None:
+        return _after_tables(model, precision, tables, threads)
     return _Way(fold(model, precision), lambda *of_sources: inputs_of(model, *of_sources))
 
 
@@ -187,11 +232,18 @@ def _after_tables(
     return _Way(built, told_of)
 
 
-def _after_rounded_tables(model: keras.Model, tables: RoundedTables, threads: int) -> _Way:
+def _after_rounded_tables(
+    model: keras.Model, tables: RoundedTables, precision: Precision, threads: int
+) -> _Way:
     """Build what follows the first layer of the head of a network of photometry alone."""
-    told = keras.Input((HEAD_WIDTHS[0],), name=_TOLD, dtype="bfloat16")
-    built = _with_head(model, {_TOLD: told}, told, "bfloat16")
-    return _Way(built, lambda photometry, _: {_TOLD: tables.told(photometry, threads)})
+    told = keras.Input((HEAD_WIDTHS[0],), name=_TOLD, dtype=precision)
+    built = _with_head(model, {_TOLD: told}, told, precision)
+    kind = told.dtype
+
+    def told_of(photometry: Photometry, _: Stamps | None) -> dict[str, NDArray[Any]]:
+        return {_TOLD: tables.told(photometry, threads).astype(kind, copy=False)}
+
+    return _Way(built, told_of)
 
 
 def _with_head(

@@ -99,7 +99,7 @@ class Quadrant(keras.layers.Layer):  # type: ignore[misc]
         others their mean absolute deviations from it.
         """
         half = (maps.shape[1] + 1) // 2
-        images = [maps, ops.flip(maps, 1), ops.flip(maps, 2), ops.flip(maps, (1, 2))]
+        images = [maps, ops.flip(maps, 1), ops.flip(maps, 2), ops.flip(ops.flip(maps, 1), 2)]
         images = [image[:, :half, :half] for image in images]
         images += [ops.swapaxes(image, 1, 2) for image in images]
         mean = sum(images) / len(images)

@@ -35,7 +35,7 @@ CLEARLY_FASTER = 1.1
 _LONGEST_SECONDS = 120.0
 """A backend that has not said by then how fast it is, is too slow."""
 _ENOUGH_SECONDS, _MOST_BATCHES = 1.0, 20
-PACKAGES = ("keras", "tensorflow-cpu", "tensorflow", "jax", "jaxlib", "torch")
+PACKAGES = ("keras", "tensorflow-cpu", "tensorflow", "jax", "jaxlib", "torch", "openvino")
 """Those that computing with Keras depends on."""
 
 
@@ -140,6 +140,7 @@ def measure(backend: Backend, question: Question) -> float:
         NeuralNetwork(entry, description, model),
         choose_precision(question.precision, backend),
         question.threads,
+        backend,
     )
     photometry, stamps = _sources(description, question.batch_size)
     network.predict(photometry, stamps, question.batch_size)  # compiles

@@ -5,9 +5,11 @@ follows sees the same bits: a code is a float32 without rounding, and its produc
 rounded once, as in ``store.stamp_encoding.decode_stamps``.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
@@ -26,6 +28,15 @@ def named(stamps: Stamps | None) -> dict[str, NDArray[Any]]:
     if isinstance(stamps, PackedStamps):
         return {STAMPS: stamps.codes, STEPS: stamps.steps}
     return {STAMPS: stamps}
+
+
+def unpacked(batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Unpack what ``named`` has named, for what takes stamps in maggies alone."""
+    values = dict(batch)
+    if STEPS in values:
+        steps = values.pop(STEPS)[:, None, None, :]
+        values[STAMPS] = values[STAMPS].astype(np.float32) * steps
+    return values
 
 
 class Unpack(keras.layers.Layer):  # type: ignore[misc]

@@ -82,7 +82,7 @@ def _teaching(sample: SampleReceipts, name: str, *, shapes: bool) -> list[object
         name,
         sample.made_from(images=entry.images, shapes=shapes and trees),
         settings_of(train.trees if trees else train.neural),
-        [train.threads, context.config.infer.backend],
+        [train.threads, context.config.infer.keras_backend],
         network_reads(context, name).as_dict(),
         sorted(sample.left_out),
     ]

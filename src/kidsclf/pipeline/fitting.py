@@ -136,7 +136,7 @@ def train_network(work: WorkDirectory, config: Config, lesson: Lesson) -> Made:
     """
     entry, settings = network_entry(lesson.network), config.train
     if entry.family == "keras":
-        prepare_backend(config.infer.keras_backend, settings.threads)
+        prepare_backend(config.infer.answering_backend, settings.threads)
     checkpoint = CheckpointFile.of(work, lesson.task, lesson.made_from)
     shown = replace(lesson.description, bands=lesson.bands)
     with packed_sample(

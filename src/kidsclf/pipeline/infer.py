@@ -172,8 +172,10 @@ def ready(network: Network | Committee[Network], settings: InferSettings) -> Ans
     from kidsclf.models.inference import FoldedNetwork  # noqa: PLC0415
     from kidsclf.models.neural import NeuralNetwork  # noqa: PLC0415
 
-    precision = choose_precision(settings.precision, settings.keras_backend)
-    return FoldedNetwork.of(cast("NeuralNetwork", network), precision, settings.threads)
+    precision = choose_precision(settings.precision, settings.answering_backend)
+    return FoldedNetwork.of(
+        cast("NeuralNetwork", network), precision, settings.threads, settings.answering_backend
+    )
 
 
 def score_partition(
@@ -189,7 +191,7 @@ def score_partition(
     Where the network answers on a GPU, the worker begins its next partition while this one's
     answers are turned into a table, which is the processor's work.
     """
-    backend, on_processor = config.infer.keras_backend, True
+    backend, on_processor = config.infer.answering_backend, True
     if network_entry(name).family == "keras":
         prepare_backend(backend, config.infer.threads)
         on_processor = not has_accelerator(backend)
@@ -237,7 +239,7 @@ def _handing_on() -> Iterator[None]:
 def _device(name: str, settings: InferSettings) -> dict[str, bool]:
     """Note for the receipt that a GPU answered, where one did."""
     by_keras = network_entry(name).family == "keras"
-    return {ON_GPU: True} if by_keras and has_accelerator(settings.keras_backend) else {}
+    return {ON_GPU: True} if by_keras and has_accelerator(settings.answering_backend) else {}
 
 
 def _score_columns(sources: pa.Table, scores: Scores, calibration: Calibration) -> dict[str, Any]:

@@ -239,7 +239,7 @@ def _fitting(
         [settings.validation_fraction, settings.test_fraction, settings.folds, settings.threads],
         description.as_dict(),
         seed,
-        context.config.infer.backend,
+        context.config.infer.keras_backend,
         sorted(sample.left_out),
     )
     lesson = Lesson(
