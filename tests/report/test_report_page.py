@@ -15,8 +15,10 @@ import pyarrow as pa
 import pytest
 
 from kidsclf.errors import StoreError
-from kidsclf.report import ReportTables, render_page
+from kidsclf.report import ReportTables, render_page, render_sections
+from kidsclf.report.blocks import Drawing, Folded, Section
 from kidsclf.report.sections.run import of_a_thread
+from kidsclf.report.sketches import FigureSketch
 from kidsclf.report.tables import COLUMNS
 
 SECTIONS = {
@@ -293,7 +295,8 @@ def test_a_class_outside_of_fengs_three_and_one_that_is_null(tables):
 SCRIPT = """
 import hashlib, json, sys
 import pyarrow.ipc
-from kidsclf.report import ReportTables, render_page
+from kidsclf.report import ReportTables, render_page, render_sections
+from kidsclf.report.blocks import Drawing, Folded, Section
 tables = {n: pyarrow.ipc.open_file(f"{sys.argv[1]}/{n}.arrow").read_all() for n in sys.argv[2:]}
 page = render_page(ReportTables(summary=json.load(open(f"{sys.argv[1]}/summary.json")), **tables))
 print(hashlib.sha256(page.encode()).hexdigest())
@@ -316,6 +319,18 @@ def test_the_same_tables_give_the_same_bytes_in_another_process(tables, tmp_path
         )
         seen.add(answer.stdout)
     assert len(seen) == 1
+
+
+def test_a_figure_that_cannot_be_drawn_is_named():
+    def draw(layout):
+        raise ValueError("no such colour")
+
+    figure = FigureSketch("fig-broken", draw)
+    drawing = Drawing(figure, "Broken", "", "")
+    folded = Folded("More", (drawing,))
+    with pytest.raises(ValueError, match="no such colour") as caught:
+        render_sections([Section("broken", "Broken", "", (folded,))], title="")
+    assert caught.value.__notes__ == ["while drawing the figure fig-broken of the page"]
 
 
 def test_the_tables_are_frozen(tables):

@@ -4,18 +4,16 @@ They are plain records; the template turns them into HTML and escapes every text
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from typing import Any
 
 import pyarrow as pa
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from kidsclf.report.numbers import cell, is_number
-from kidsclf.report.panels import NARROW, WIDE, Layout
-from kidsclf.report.svg import inline_svg, pdf_base64
+from kidsclf.report.panels import Layout
+from kidsclf.report.sketches import CardSketch, FigureSketch, Sketch
 
 MOST_DATA_ROWS = 100
 """Rows shown of the data behind a figure; the whole table stands in ``metrics/``."""
@@ -49,18 +47,12 @@ class Grid:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with what to look for in it, its text for those who cannot see it, and its data.
+    """A figure with what to look for in it, its text for those who cannot see it, and its data."""
 
-    ``pdf`` is empty where the page would grow too large.
-    """
-
-    anchor: str
+    sketch: FigureSketch
     title: str
     caption: str
     alt: str
-    wide: Markup
-    narrow: Markup
-    pdf: str
     data: Grid | None = None
     kind: str = "drawing"
 
@@ -69,7 +61,7 @@ class Drawing:
 class Card:
     """One source of the gallery."""
 
-    svg: Markup
+    sketch: CardSketch
     alt: str
     name: str
     lines: tuple[str, ...]
@@ -182,19 +174,27 @@ def drawing(
     alt: str,
     data: pa.Table | None = None,
 ) -> Drawing:
-    """Draw a figure for a desk, for a phone and for a paper, and put its data beside it."""
-    # Names within a drawing are repeated with every mark, so that they are short.
-    identity = f"f{blake2b(anchor.encode(), digest_size=4).hexdigest()}"
-    figure = draw(WIDE)
-    wide, pdf = inline_svg(figure, f"{identity}w"), pdf_base64(figure)
-    narrow = inline_svg(draw(NARROW), f"{identity}n")
+    """Describe a figure, to be drawn with the page, and put its data beside it."""
     grid = None if data is None else data_grid(data, f"Data of “{title}”")
-    return Drawing(anchor, title, caption, alt, wide, narrow, pdf, grid)
+    return Drawing(FigureSketch(anchor, draw), title, caption, alt, grid)
 
 
 def without_pdf(block: Block) -> Block:
-    """Leave a figure as SVG alone."""
-    return replace(block, pdf="") if isinstance(block, Drawing) else block
+    """Leave a figure as SVG alone: the page would grow too large."""
+    if not isinstance(block, Drawing):
+        return block
+    return replace(block, sketch=replace(block.sketch, with_pdf=False))
+
+
+def sketches(blocks: Iterable[Block]) -> Iterator[Sketch]:
+    """List what is to be drawn of these blocks, in their order."""
+    for block in blocks:
+        if isinstance(block, Drawing):
+            yield block.sketch
+        elif isinstance(block, Cards):
+            yield from (card.sketch for card in block.cards)
+        elif isinstance(block, Folded):
+            yield from sketches(block.blocks)
 
 
 def data_grid(table: pa.Table, caption: str, most: int = MOST_DATA_ROWS) -> Grid:

@@ -15,19 +15,22 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from kidsclf.report.blocks import Section
+from kidsclf.report.blocks import Section, sketches
 from kidsclf.report.palette import VARIABLES
 from kidsclf.report.sections import all_sections
+from kidsclf.report.sketches import Draw, draw_here
 from kidsclf.report.tables import ReportTables
 
 
-def render_page(tables: ReportTables) -> str:
+def render_page(tables: ReportTables, draw: Draw = draw_here) -> str:
     """Render the report of a run as one self-contained HTML page.
 
     Parameters
     ----------
     tables : ReportTables
         What the run reduced; what is missing is said on the page.
+    draw : callable
+        What draws the figures.
 
     Returns
     -------
@@ -46,11 +49,17 @@ def render_page(tables: ReportTables) -> str:
         version=tables.versions.get("kidsclf", ""),
         closing="Feng: the multimodal network for KiDS DR5 whose figures this page follows. Every "
         "number stands in metrics/.",
+        draw=draw,
     )
 
 
 def render_sections(
-    sections: Sequence[Section], *, title: str, version: str = "", closing: str = ""
+    sections: Sequence[Section],
+    *,
+    title: str,
+    version: str = "",
+    closing: str = "",
+    draw: Draw = draw_here,
 ) -> str:
     """Put sections into one self-contained HTML page.
 
@@ -63,6 +72,8 @@ def render_sections(
         Of kidsclf, for the last line; left out where it is empty.
     closing : str
         What else the last line says.
+    draw : callable
+        What draws the figures.
 
     Returns
     -------
@@ -77,6 +88,9 @@ def render_sections(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    todo = [sketch for section in sections for sketch in sketches(section.blocks)]
+    drawn = zip((sketch.anchor for sketch in todo), draw(todo), strict=True)
+    pages.globals["drawn"] = dict(drawn)
     text = templates.get_source(pages, "page.js")[0]
     return pages.get_template("page.html.j2").render(
         title=title,

@@ -10,6 +10,8 @@ from io import BytesIO, StringIO
 
 import matplotlib as mpl
 from markupsafe import Markup
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from PIL import Image
@@ -21,9 +23,8 @@ _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 _GLOBAL_STYLE = re.compile(r"<style[^>]*>.*?</style>", re.DOTALL)
 _SIZE = re.compile(r'(<svg[^>]*?) height="[^"]*"([^>]*?) width="[^"]*"', re.DOTALL)
 _SIZE_OTHER = re.compile(r'(<svg[^>]*?) width="[^"]*"([^>]*?) height="[^"]*"', re.DOTALL)
-_ID = re.compile(r'(\bid="|url\(#|href="#)')
-_REFERENCE = re.compile(r'(?:url\(|href=")#([^)"]+)')
-_UNUSED_ID = re.compile(r' id="([^"]*)"')
+_ID = re.compile(r' id="([^"]*)"')
+_REFERENCE = re.compile(r'(url\(#|href="#)([^)"]+)')
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _FONT = re.compile(r"(font: (?:\w+ )*?[\d.]+px) [^;\"]+")
 _FAMILY = re.compile(r" font-family: '[^']*', sans-serif;")
@@ -59,7 +60,9 @@ def inline_svg(figure: Figure, identity: str) -> Markup:
         The element, without size (the page gives it one), dates or names of programs.
     """
     page = StringIO()
-    figure.savefig(page, format="svg", dpi=_RASTER_DPI, metadata={"Date": None})
+    figure.dpi = _RASTER_DPI
+    # Not by savefig, which draws a figure with a layout twice: once only to lay it out.
+    FigureCanvasSVG(figure).print_svg(page, metadata={"Date": None})  # type: ignore[no-untyped-call]
     return Markup(_adopt(page.getvalue(), identity))  # noqa: S704 (matplotlib escapes its texts)
 
 
@@ -68,14 +71,17 @@ def pdf_base64(figure: Figure) -> str:
     """Write a figure as a PDF page with its letters in it, on white, in base64 for a link.
 
     Type 42 fonts, as journals ask for, and the cells of maps as vectors. No date, so that the same
-    figure gives the same bytes.
+    figure gives the same bytes. The figure is to be written as SVG before, which lays it out.
     """
+    figure.set_layout_engine("none")
+    figure.set_facecolor("white")
+    figure.dpi = _RASTER_DPI
     for cells in figure.findobj(PolyCollection):
         cells.set_rasterized(False)
     page = BytesIO()
     about = {"CreationDate": None, "Creator": None, "Producer": None}
     with mpl.rc_context({"pdf.fonttype": 42}):
-        figure.savefig(page, format="pdf", dpi=_RASTER_DPI, facecolor="white", metadata=about)
+        FigureCanvasPdf(figure).print_pdf(page, metadata=about)  # type: ignore[no-untyped-call]
     return base64.b64encode(page.getvalue()).decode("ascii")
 
 
@@ -96,9 +102,7 @@ def _adopt(svg: str, identity: str) -> str:
     for pattern in (_METADATA, _GLOBAL_STYLE, _COMMENT, _NO_TURN):
         svg = pattern.sub("", svg)
     svg = _SIZE_OTHER.sub(r"\1\2", _SIZE.sub(r"\1\2", svg, count=1), count=1)
-    used = set(_REFERENCE.findall(svg))
-    svg = _UNUSED_ID.sub(lambda found: found.group(0) if found.group(1) in used else "", svg)
-    svg = _ID.sub(rf"\g<1>{identity}-", svg)
+    svg = _with_ids_by_order(svg, identity)
     svg = _FAMILY.sub("", _FONT.sub(r"\1 sans-serif", svg))
     svg = svg.replace("<svg ", '<svg font-family="sans-serif" ', 1)
     svg = _PNG.sub(_with_palette, _PLACE.sub(lambda found: _NUMBER.sub(r"\1", found[0]), svg))
@@ -106,6 +110,18 @@ def _adopt(svg: str, identity: str) -> str:
         svg = svg.replace(colour, f"var(--{name})")
     svg = _STYLE.sub(lambda found: found[0].replace(": ", ":").replace("; ", ";"), svg)
     return _without_bare_groups(_SPACE.sub("\n", _PATH.sub(_shorter, svg)))
+
+
+def _with_ids_by_order(svg: str, identity: str) -> str:
+    """Leave out ids that nothing refers to, and number the others as they are first used.
+
+    Those of matplotlib are hashes of places, which a layout gives to the last bit but one.
+    """
+    used: dict[str, str] = {}
+    for found in _REFERENCE.finditer(svg):
+        used.setdefault(found[2], f"{identity}-{len(used)}")
+    svg = _REFERENCE.sub(lambda found: found[1] + used[found[2]], svg)
+    return _ID.sub(lambda found: f' id="{used[found[1]]}"' if found[1] in used else "", svg)
 
 
 def _without_bare_groups(svg: str) -> str:

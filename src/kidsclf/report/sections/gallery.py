@@ -1,12 +1,14 @@
 """A few sources to look at: typical ones, uncertain ones and ones that went wrong."""
 
+from functools import partial
+
 import pyarrow as pa
 
 from kidsclf.report.blocks import Block, Card, Cards, Choice, Filter, Section, missing
 from kidsclf.report.figures.stamps import draw_source
 from kidsclf.report.numbers import decimal
 from kidsclf.report.palette import VARIABLES, class_look, in_order
-from kidsclf.report.svg import inline_svg
+from kidsclf.report.sketches import CardSketch
 from kidsclf.report.tables import ReportTables, Row, distinct, headline_network, present, select
 
 MOST_CARDS = 6
@@ -78,7 +80,7 @@ def _card(row: Row, identity: str) -> Card:
     if row["true_class"]:
         lines.append(f"label: {class_look(str(row['true_class'])).label}")
     return Card(
-        svg=inline_svg(draw_source(row), identity),
+        sketch=CardSketch(identity, partial(draw_source, row)),
         alt=f"Stamp in {row['band']} and magnitudes of {row['name']}, classified as {look.label}.",
         name=str(row["name"]),
         lines=tuple(lines),
