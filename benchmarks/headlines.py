@@ -24,7 +24,7 @@ class Speed:
     """What one network does on one core, or on one card where the machine has some.
 
     ``over_bare`` is from the store in one process, ``stage_over_bare`` the whole stage, each over
-    the network alone; ``over_keras`` the stage over ``keras.Model.predict`` in float32.
+    the network alone; ``over_library`` the stage over ``keras.Model.predict`` in float32.
     """
 
     network: str
@@ -34,7 +34,7 @@ class Speed:
     cost: Measurement | None
     over_bare: Ratio | None
     stage_over_bare: Ratio | None
-    over_keras: Ratio | None
+    over_library: Ratio | None
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,10 @@ def _speed(record: Record, name: str) -> Speed | None:
     if from_store is None:
         return None
     stage = f"{name}: stage, 1 worker" if cost is None else cost.subject
+
+    def of_library(library: str) -> Ratio | None:
+        return ratio_of(record, f"{name}: stage, 1 worker", f"{name}: {library}", quantity)
+
     twice = ratio_of(record, stage, f"{name}: bare, in 2 processes", quantity)
     return Speed(
         name,
@@ -118,7 +122,7 @@ def _speed(record: Record, name: str) -> Speed | None:
         cost,
         ratio_of(record, store, bare, quantity),
         twice or ratio_of(record, stage, bare, quantity),
-        ratio_of(record, f"{name}: stage, 1 worker", f"{name}: Keras", quantity),
+        next(filter(None, (of_library(library) for library in ("Keras", "XGBoost"))), None),
     )
 
 

@@ -1,7 +1,7 @@
 """The stage ``infer`` against the bare network, and that against Keras: sources a second.
 
-For each network, in turn: (a) ``keras.Model.predict`` in float32 on arrays in memory, as a user
-without this package would ask it; (b) the network made ready to answer, on the same sources, their
+For each network, in turn: (a) ``keras.Model.predict`` in float32, or XGBoost's ``inplace_predict``,
+on arrays in memory, as a user without this package would ask it; (b) the network made ready to answer, on the same sources, their
 stamps as the stage shows them, packed: the limit; (c) ``score_partition`` over partitions of a work
 directory in one process; (d) the stage over a cluster of one worker, and over the two workers of
 the default settings beside two bare networks in the same two processes. A worker computes with one
@@ -221,6 +221,8 @@ def _subjects(
         subjects["matrix product"] = within(matrix_product)
     if network_entry(name).family == "keras":
         subjects["Keras"] = within(keras_alone, few)
+    else:
+        subjects["XGBoost"] = within(xgboost_alone, few)
     return subjects
 
 
@@ -229,7 +231,7 @@ def _speeds(
 ) -> dict[tuple[str, str], Measurement]:
     """Turn seconds into sources a second, shares of (c), and operations a second."""
     done = dict.fromkeys(taken, made["rows"])
-    done |= {"Keras": few, "bare, in 2 processes": 2 * made["rows"]}
+    done |= {"Keras": few, "XGBoost": few, "bare, in 2 processes": 2 * made["rows"]}
     found = {}
     for each, seconds in taken.items():
         if each == "matrix product":
@@ -270,6 +272,8 @@ def _ratios(
             ("stage, 2 workers", "bare, in 2 processes", OF_THE_BARE),
             ("bare", "Keras", OF_KERAS),
             ("stage, 1 worker", "Keras", OF_KERAS),
+            ("bare", "XGBoost", None),
+            ("stage, 1 worker", "XGBoost", None),
             ("from the store", "pyarrow", None),
         ):
             above, below = ((f"{name}: {each}", quantity) for each in (subject, peer))
@@ -289,6 +293,13 @@ def keras_alone(root: Path, name: str, few: int) -> Taken:
         codes, steps = stamps.codes[:few, ..., 0], stamps.steps[:few, 0]
         given["stamps"] = decode_stamps(codes, steps)[..., None]
     return _taken(lambda: model.predict(given, batch_size=_batch(name), verbose=0))
+
+
+def xgboost_alone(root: Path, name: str, few: int) -> Taken:
+    """(a) Let XGBoost answer for some sources, all at once."""
+    booster, (photometry, _) = _trained(root, name).booster, _in_memory(root, name)
+    booster.set_param({"nthread": 1})
+    return _taken(lambda: booster.inplace_predict(photometry[:few]))
 
 
 def bare(root: Path, name: str, precision: Precision | None = None) -> Taken:

@@ -18,6 +18,7 @@ from benchmarks.wording import goal, machine_in_words, markdown_table, number, s
 
 _SPEEDS = (
     ("`keras.Model.predict`, float32, in memory", "Keras"),
+    ("XGBoost's `inplace_predict`, in memory", "XGBoost"),
     ("bare", "bare"),
     ("bare, float32", "bare, float32"),
     ("from the store, one process", "from the store"),
@@ -31,6 +32,7 @@ _RATIOS = (
     ("the stage, 1 worker, over bare", "stage, 1 worker", "bare"),
     ("the stage, 2 workers, over two bare at once", "stage, 2 workers", "bare, in 2 processes"),
     ("the stage, 1 worker, over `predict`", "stage, 1 worker", "Keras"),
+    ("the stage, 1 worker, over `inplace_predict`", "stage, 1 worker", "XGBoost"),
 )
 _CLOCKS = (("wall clock", "sources"), ("processor time", "of one core"))
 _REST = (

@@ -56,7 +56,7 @@ def _networks(kept: Sequence[Kept]) -> Iterator[str]:
                 f":{device} hours a million sources",
                 ":from the store, over the bare network",
                 ":whole stage, over the bare network",
-                ":whole stage, over plain Keras",
+                ":whole stage, over plain Keras or XGBoost",
             )
             yield markdown_table(head, [_row(speed) for speed in speeds])
 
@@ -66,7 +66,7 @@ def _row(speed: Speed) -> tuple[str, ...]:
         f"`{speed.network}`",
         number(speed.from_store.median),
         "" if speed.cost is None else number(speed.cost.median),
-        *(_judged(each) for each in (speed.over_bare, speed.stage_over_bare, speed.over_keras)),
+        *(_judged(each) for each in (speed.over_bare, speed.stage_over_bare, speed.over_library)),
     )
 
 

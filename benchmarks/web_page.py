@@ -80,7 +80,7 @@ def _speeds(file: Kept, speeds: Sequence[Speed]) -> Iterator[Block]:
         (f"{device.title()} hours a million sources, whole stage", [each.cost for each in speeds]),
         ("From the store, over the bare network", [each.over_bare for each in speeds]),
         ("Whole stage, over the bare network", [each.stage_over_bare for each in speeds]),
-        ("Whole stage, over Keras in float32", [each.over_keras for each in speeds]),
+        ("Whole stage, over Keras in float32 or XGBoost", [each.over_library for each in speeds]),
     )
     rows = [[words, *map(_told, some)] for words, some in questions]
     caption = f"Median and range, on {machine_in_words(file.machine)}"
