@@ -24,7 +24,8 @@ class Speed:
     """What one network does on one core, or on one card where the machine has some.
 
     ``over_bare`` is from the store in one process, ``stage_over_bare`` the whole stage, each over
-    the network alone; ``over_library`` the stage over ``keras.Model.predict`` in float32.
+    the network alone; ``over_library`` the stage over ``keras.Model.predict`` in float32,
+    or over XGBoost.
     """
 
     network: str

@@ -1,15 +1,15 @@
 """The stage ``infer`` against the bare network, and that against Keras: sources a second.
 
 For each network, in turn: (a) ``keras.Model.predict`` in float32, or XGBoost's ``inplace_predict``,
-on arrays in memory, as a user without this package would ask it; (b) the network made ready to answer, on the same sources, their
-stamps as the stage shows them, packed: the limit; (c) ``score_partition`` over partitions of a work
-directory in one process; (d) the stage over a cluster of one worker, and over the two workers of
-the default settings beside two bare networks in the same two processes. A worker computes with one
-thread. Networks have random weights, scaled so that the classes' odds vary as much as those of a
-trained one: what they say does not matter, how many sources are close calls does, and is told. For
-networks of photometry the same columns of the catalogue are read by pyarrow alone, too. Beside the
-time stands processor time of all threads of the workers, which other programs on the machine
-disturb less.
+on arrays in memory, as a user without this package would ask it; (b) the network made ready to
+answer, on the same sources, their stamps as the stage shows them, packed: the limit; (c)
+``score_partition`` over partitions of a work directory in one process; (d) the stage over a cluster
+of one worker, and over the two workers of the default settings beside two bare networks in the same
+two processes. A worker computes with one thread. Networks have random weights, scaled so that the
+classes' odds vary as much as those of a trained one: what they say does not matter, how many
+sources are close calls does, and is told. For networks of photometry the same columns of the
+catalogue are read by pyarrow alone, too. Beside the time stands processor time of all threads of
+the workers, which other programs on the machine disturb less.
 
 Operations are two for each multiplication of the network as it was trained; what was made ready
 needs a fifth fewer. Beside them stands what a plain matrix product in the same precision reaches in

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from as_trained import as_if_trained
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from test_inference import CLASSES, as_if_trained
+from test_inference import CLASSES
 
 from kidsclf.config import InferSettings
 from kidsclf.models.committee import Committee, agree, member_folder

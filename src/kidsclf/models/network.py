@@ -16,6 +16,9 @@ Stamps = NDArray[np.float32] | PackedStamps
 """Packed ones only a ``FoldedNetwork`` takes, whose first step unpacks them."""
 Probabilities = NDArray[np.float32]
 
+ROWS_WITHOUT_STAMPS = 8
+"""A source without a stamp is small, so batches hold this many times as many of them."""
+
 
 class Answering(Protocol):
     """What can be asked about sources."""

@@ -26,6 +26,7 @@ from kidsclf.models.backend import (
 )
 from kidsclf.models.description import InputDescription
 from kidsclf.models.files import installed_versions
+from kidsclf.models.network import ROWS_WITHOUT_STAMPS
 from kidsclf.models.table import network_entry
 from kidsclf.schema import PackedStamps
 
@@ -164,7 +165,7 @@ def _sources(
 ) -> tuple[NDArray[np.float32], PackedStamps | None]:
     """Draw a batch, or the several that sources without a stamp are asked in."""
     rng, size, bands = np.random.default_rng(1), description.size_px, description.image_bands
-    rows *= 1 if bands else 4
+    rows *= 1 if bands else ROWS_WITHOUT_STAMPS
     photometry = rng.normal(20, 2, (rows, description.photometry_features)).astype(np.float32)
     if not bands:
         return photometry, None
