@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import healpy
@@ -303,6 +304,9 @@ class Kept:
 
     def __init__(self, work: WorkDirectory) -> None:
         self.work = work
+
+    def ask(self, answer: Callable[[Any], Any], asked: Mapping[str, Any]) -> Iterator[Any]:
+        return map(answer, asked.values())
 
     def map(self, tasks: list[Task]) -> Mapped:
         receipts = [read_receipt(self.work.receipts, task.stage, task.name) for task in tasks]

@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from functools import partial
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 from benchmarks.engine import Silent
 from benchmarks.infer import PARTITIONS, make_work, stage, workers
@@ -12,6 +14,8 @@ from distributed import Status
 from kidsclf.cluster.leaving import leave
 from kidsclf.pipeline import infer
 from kidsclf.pipeline.mapping import Engine, Made, Task, let_next_begin
+from kidsclf.pipeline.report import draw_by_workers
+from kidsclf.report import ReportTables, render_page
 from kidsclf.store.catalogue import HatsCatalogue
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.receipts import read_receipt
@@ -46,6 +50,35 @@ def test_the_next_begins_before_the_one_before_has_ended(one_worker, tmp_path):
     ]
     done = Engine(one_worker, WorkDirectory(tmp_path / "work"), Silent()).map(tasks)
     assert [receipt.rows for receipt in done.receipts] == [1, 1]
+
+
+def halved(number):
+    if number % 2:
+        error = ValueError(f"{number} is odd")
+        error.add_note("while halving")
+        raise error
+    return number // 2
+
+
+def test_answers_travel_back_in_the_order_asked(one_worker, tmp_path):
+    engine = Engine(one_worker, WorkDirectory(tmp_path / "work"), Silent())
+    even = {str(number): number for number in range(0, 40, 2)}
+    assert list(engine.ask(halved, even)) == list(range(20))
+    with pytest.raises(ValueError, match="3 is odd") as caught:
+        list(engine.ask(halved, {"two": 2, "three": 3, "four": 4}))
+    assert caught.value.__notes__ == ["while halving"]
+
+
+def test_workers_draw_the_same_bytes(one_worker, tmp_path):
+    engine = Engine(one_worker, WorkDirectory(tmp_path / "work"), Silent())
+    stages = pa.table({"stage": ["infer"], "tasks": [3], "skipped": [0]})
+    stages = stages.append_column("rows", pa.array([30]))
+    stages = stages.append_column("seconds", pa.array([2.0]))
+    stages = stages.append_column("rows_per_second", pa.array([15.0]))
+    tables = ReportTables(stages=stages)
+    there = render_page(tables, partial(draw_by_workers, engine))
+    assert there.count("<figure") == 1
+    assert there == render_page(tables)
 
 
 def test_outside_of_a_worker_nothing_is_let_go():

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -16,7 +17,8 @@ import pytest
 
 from kidsclf.errors import StoreError
 from kidsclf.report import ReportTables, render_page, render_sections
-from kidsclf.report.blocks import Drawing, Folded, Section
+from kidsclf.report.blocks import Drawing, Folded, Section, sketches
+from kidsclf.report.sections import all_sections
 from kidsclf.report.sections.run import of_a_thread
 from kidsclf.report.sketches import FigureSketch
 from kidsclf.report.tables import COLUMNS
@@ -296,7 +298,8 @@ SCRIPT = """
 import hashlib, json, sys
 import pyarrow.ipc
 from kidsclf.report import ReportTables, render_page, render_sections
-from kidsclf.report.blocks import Drawing, Folded, Section
+from kidsclf.report.blocks import Drawing, Folded, Section, sketches
+from kidsclf.report.sections import all_sections
 tables = {n: pyarrow.ipc.open_file(f"{sys.argv[1]}/{n}.arrow").read_all() for n in sys.argv[2:]}
 page = render_page(ReportTables(summary=json.load(open(f"{sys.argv[1]}/summary.json")), **tables))
 print(hashlib.sha256(page.encode()).hexdigest())
@@ -331,6 +334,12 @@ def test_a_figure_that_cannot_be_drawn_is_named():
     with pytest.raises(ValueError, match="no such colour") as caught:
         render_sections([Section("broken", "Broken", "", (folded,))], title="")
     assert caught.value.__notes__ == ["while drawing the figure fig-broken of the page"]
+
+
+def test_every_figure_can_be_sent_to_a_worker(tables):
+    todo = [each for section in all_sections(tables) for each in sketches(section.blocks)]
+    assert len(todo) > 30
+    assert [pickle.loads(pickle.dumps(each)).anchor for each in todo] == [e.anchor for e in todo]
 
 
 def test_the_tables_are_frozen(tables):

@@ -3,12 +3,12 @@
 import hashlib
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from kidsclf import __version__
 from kidsclf.config import Config
@@ -34,11 +34,20 @@ STAGE_ORDER = (
 """What leaves receipts, in the order in which it is done."""
 
 
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+
 class Doer(Protocol):
     """Who does the tasks of a run, or says which are to do."""
 
     def map(self, tasks: Sequence[Task]) -> Mapped:
         """Do those that are not finished; give the receipts of all, in their order."""
+
+    def ask(
+        self, answer: Callable[[Asked], Answer], asked: Mapping[str, Asked]
+    ) -> Iterator[Answer]:
+        """Give the answers to small questions, in their order."""
 
     def tell_kept(self, stage: str, tasks: int) -> None:
         """Say that a whole stage was finished before."""

@@ -6,8 +6,9 @@ follows from results that are not there yet (how the sky is split, which labels 
 is said to follow, with as many tasks as it can have at most.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from kidsclf.config import Config
 from kidsclf.errors import InputError
@@ -115,6 +116,10 @@ class _Looker:
             ends = (tuple(task for task, _ in todo), tuple(old for _, old in todo))
             self.seen.append(Foreseen(title, len(kept), *ends, rows=rows))
         return kept
+
+    def ask(self, answer: Callable[[Any], Any], asked: Mapping[str, Any]) -> Iterator[Any]:
+        """Answer small questions here."""
+        return map(answer, asked.values())
 
     def tell_kept(self, stage: str, tasks: int) -> None:
         """Note a whole stage that was finished before."""

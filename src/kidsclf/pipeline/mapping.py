@@ -4,11 +4,13 @@ Data travels by storage, receipts by network. Few tasks are under way at a time,
 the scheduler nor the client grows with the survey.
 """
 
+import pickle
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from distributed import Client, Future, KilledWorker, as_completed, secede, wait
 from distributed.scheduler import NoWorkerError
@@ -36,6 +38,10 @@ def let_next_begin() -> None:
     """
     with suppress(ValueError):
         secede()
+
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
 
 
 class Watcher(Protocol):
@@ -151,6 +157,40 @@ class Engine:
             frozenset(kept),
         )
 
+    def ask(
+        self, answer: Callable[[Asked], Answer], asked: Mapping[str, Asked]
+    ) -> Iterator[Answer]:
+        """Have workers answer small questions; give the answers in the order asked.
+
+        Nothing is left on disk: for what the client needs at once, and is too little to keep.
+
+        Parameters
+        ----------
+        answer : callable
+            Of a module.
+        asked : mapping of name to question
+
+        Raises
+        ------
+        ClusterError
+            When a question killed every worker that touched it, or the cluster is lost.
+        """
+        waiting = deque(asked.items())
+        under_way: deque[tuple[str, Future]] = deque()
+        room = self._room()
+        try:
+            while waiting or under_way:
+                while waiting and len(under_way) < room:
+                    name, question = waiting.popleft()
+                    with _asking_the_scheduler():
+                        future = self._client.submit(
+                            _put, answer, pickle.dumps(question), pure=False
+                        )
+                    under_way.append((name, future))
+                yield _answer(*under_way.popleft())
+        finally:
+            self._cancel([future for _, future in under_way])
+
     def _tell_scheduler(self, title: str, todo: Sequence[Task], kept: Mapping[str, object]) -> None:
         """Tell the map of the sky on the dashboard what is to come."""
         finished = [name.rpartition("@")[2] for name in kept]
@@ -265,6 +305,29 @@ class Engine:
         record = Quarantined(task.stage, task.name, task.fingerprint, task.rows, reason)
         write_quarantined(self._work.quarantine, record)
         return record
+
+
+def _put(answer: Callable[[Any], Any], question: bytes) -> Any:
+    """Put a question on a worker.
+
+    It comes as one string: where Dask takes tables apart, Arrow complains of buffers out of line.
+    """
+    return answer(pickle.loads(question))  # noqa: S301 (our own client wrote it)
+
+
+def _answer(name: str, future: Future) -> Any:
+    try:
+        return future.result()
+    except KilledWorker as error:
+        raise ClusterError(
+            f"{name} was asked of the workers, but killed each of the "
+            f"{error.allowed_failures + 1} that touched it; it may need more memory: raise "
+            f"cluster.memory_gib_per_worker"
+        ) from error
+    except (CancelledError, NoWorkerError, OSError) as error:
+        if future.status == "error" and isinstance(error, OSError):  # what was asked raised it
+            raise
+        raise _lost(error) from error
 
 
 @contextmanager

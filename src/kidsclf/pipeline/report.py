@@ -1,15 +1,17 @@
 """Stage ``report``: the page, from the reduced tables only."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 import pyarrow as pa
 
 from kidsclf.config import Config
-from kidsclf.pipeline.context import Context, Share, StageOutcome
+from kidsclf.pipeline.context import Context, Doer, Share, StageOutcome
 from kidsclf.pipeline.experiment_origin import is_of_this_run
 from kidsclf.pipeline.summary import versions
 from kidsclf.report.page import render_page
+from kidsclf.report.sketches import Drawn, Sketch, draw_one
 from kidsclf.report.tables import COLUMNS, EXPERIMENTS, ReportTables
 from kidsclf.store.tables import read_json, read_table, write_table, write_text
 
@@ -32,10 +34,16 @@ def run(context: Context) -> StageOutcome:
             experiments=current,
             stale_experiments=tuple(name for name in experiments if name not in current),
             **tables,
-        )
+        ),
+        partial(draw_by_workers, context.engine),
     )
     write_text(context.work.report, page)
     return StageOutcome("report", 1, 0, int(summary["rows_out"]), 0.0, 0.0)
+
+
+def draw_by_workers(engine: Doer, sketches: Iterable[Sketch]) -> Iterator[Drawn]:
+    """Have the workers draw the figures: they are idle, and a process draws one at a time."""
+    return engine.ask(draw_one, {f"the figure {each.anchor}": each for each in sketches})
 
 
 def _experiments(context: Context) -> dict[str, dict[str, pa.Table]]:
