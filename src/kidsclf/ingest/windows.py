@@ -6,7 +6,8 @@ see that it can work on many pixels at once. Threads can run them side by side.
 """
 
 import numpy as np
-from numba import njit
+
+from kidsclf.compiling import njit
 
 _EXPONENT = np.int32(0x7F80_0000)
 """All bits set in infinite numbers and NaN only."""

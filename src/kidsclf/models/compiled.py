@@ -1,8 +1,9 @@
 """Sums of tabulated functions as a compiled loop for a processor."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from kidsclf.compiling import njit
 
 CELLS = 4096
 """Equal cells between the first node and the last; each knows the node that comes before it."""

@@ -9,8 +9,8 @@ looks up its node.
 import math
 
 import numpy as np
-from numba import njit
 
+from kidsclf.compiling import njit
 from kidsclf.models.compiled_levels import LANES, ask_levels
 from kidsclf.models.vectors import data
 

@@ -1,7 +1,8 @@
 """The nearest of a few hundred points, as a compiled loop for a processor."""
 
 import numpy as np
-from numba import njit
+
+from kidsclf.compiling import njit
 
 LOOSE = {"contract", "reassoc"}
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 from numpy.typing import NDArray
+
+from kidsclf.compiling import njit
 
 _BEYOND_ASCII = 0x80
 _NO_LETTERS = np.frombuffer(b"\0", np.uint8)

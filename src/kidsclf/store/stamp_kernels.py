@@ -5,9 +5,9 @@ does the compiler see that it can work on many pixels at once. Threads can run t
 """
 
 import numpy as np
-from numba import njit
 
 from kidsclf import schema
+from kidsclf.compiling import njit
 
 NAN_CODE = np.float32(schema.NAN_CODE)
 

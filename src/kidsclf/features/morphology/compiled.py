@@ -7,7 +7,8 @@ and hold nothing between. Threads of one process can run them side by side.
 import math
 
 import numpy as np
-from numba import njit
+
+from kidsclf.compiling import njit
 
 FULL_TURN = 2.0 * math.pi
 TINY_RADIUS = 1e-6

@@ -7,8 +7,8 @@ of the segment are sorted and weighed.
 import math
 
 import numpy as np
-from numba import njit
 
+from kidsclf.compiling import njit
 from kidsclf.features.morphology.compiled_order import ascending
 
 weighed = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})

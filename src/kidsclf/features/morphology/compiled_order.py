@@ -6,7 +6,8 @@ several times as fast as comparing them.
 """
 
 import numpy as np
-from numba import njit
+
+from kidsclf.compiling import njit
 
 sorted_ = njit(cache=True, nogil=True, error_model="numpy")
 

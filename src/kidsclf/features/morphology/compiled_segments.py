@@ -4,8 +4,8 @@ They take the steps of ``segments`` one stamp after the other, which stays in th
 """
 
 import numpy as np
-from numba import njit
 
+from kidsclf.compiling import njit
 from kidsclf.features.morphology.compiled_smoothing import box3, outliers
 from kidsclf.features.morphology.graphs import component_at
 

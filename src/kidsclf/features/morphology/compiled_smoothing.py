@@ -6,7 +6,8 @@ They give what the matrix products of ``filters`` give, but touch only pixels th
 import math
 
 import numpy as np
-from numba import njit
+
+from kidsclf.compiling import njit
 
 smoothed = njit(cache=True, nogil=True, error_model="numpy")
 

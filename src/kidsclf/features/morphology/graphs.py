@@ -6,8 +6,8 @@ all eight.
 """
 
 import numpy as np
-from numba import njit
 
+from kidsclf.compiling import njit
 from kidsclf.features.morphology.compiled_order import descending_places
 
 QUANTILE_STEP = 0.02

@@ -8,7 +8,8 @@ process can run them side by side.
 import math
 
 import numpy as np
-from numba import njit
+
+from kidsclf.compiling import njit
 
 LOOSE = {"reassoc", "contract", "nsz", "arcp"}
 """Licence to sum a row in any order, so that the processor adds sixteen pixels at once."""
