@@ -40,13 +40,17 @@ class Speed:
 
 @dataclass(frozen=True)
 class Survey:
-    """A whole survey scored from the store: seconds, sources a second, memory of a worker."""
+    """A whole survey scored from the store: seconds, sources a second, memory of a worker.
+
+    ``wanted`` is the speed over a million a second.
+    """
 
     network: str
     rows: int
     time: Measurement
     speed: Measurement
     memory: Measurement | None
+    wanted: Ratio | None
 
 
 def kept_results(folder: Path = RESULTS) -> tuple[Kept, ...]:
@@ -134,7 +138,8 @@ def surveys(record: Record) -> list[Survey]:
         speed = measured(record, time.subject, "sources")
         memory = measured(record, time.subject, "worker memory")
         if speed is not None:
-            found.append(Survey(time.subject, record.facts["rows"], time, speed, memory))
+            wanted = ratio_of(record, time.subject, "a million a second", "sources")
+            found.append(Survey(time.subject, record.facts["rows"], time, speed, memory, wanted))
     return found
 
 

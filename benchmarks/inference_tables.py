@@ -14,7 +14,7 @@ from benchmarks.headlines import (
     surveys,
 )
 from benchmarks.record import Kept, Measurement, Ratio, Record
-from benchmarks.wording import goal, machine_in_words, markdown_table, number, spread
+from benchmarks.wording import goal, machine_in_words, markdown_table, number, spread, verdict
 
 _SPEEDS = (
     ("`keras.Model.predict`, float32, in memory", "Keras"),
@@ -112,13 +112,22 @@ def _surveys(kept: Sequence[Kept]) -> Iterator[str]:
             *(f"`{each.network}`", f"{each.rows:,}", f"{number(each.time.median)} s"),
             *(number(each.speed.median), str(file.machine["cores"])),
             "" if each.memory is None else f"{number(each.memory.median)} GiB",
+            "" if each.wanted is None else f"{spread(each.wanted)}, {verdict(each.wanted)}",
         )
         for file, record in records_of(kept, "infer_scale")
         for each in surveys(record)
     ]
     if rows:
         yield "A survey, from the store to finished scores (`infer_scale`):\n"
-        head = ("network", ":sources", ":took", ":sources/s", ":cores", ":largest worker")
+        head = (
+            "network",
+            ":sources",
+            ":took",
+            ":sources/s",
+            ":cores",
+            ":largest worker",
+            ":over a million a second",
+        )
         yield markdown_table(head, rows)
 
 

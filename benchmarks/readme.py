@@ -48,17 +48,26 @@ def _networks(kept: Sequence[Kept]) -> Iterator[str]:
     for file, record in records_of(kept, "infer"):
         speeds = network_speeds(record)
         if speeds:
-            yield f"On {machine_in_words(file.machine)}:\n"
+            yield (
+                f"On {machine_in_words(file.machine)}. Sources a second and ratios are by "
+                "processor time, which other programs disturb less than the wall clock; a worker "
+                "has one thread:\n"
+            )
             device = speeds[0].device
             head = (
                 "network",
                 f":sources/s of one {device}, from the store",
                 f":{device} hours a million sources",
                 ":from the store, over the bare network",
-                ":whole stage, over the bare network",
-                ":whole stage, over plain Keras or XGBoost",
+                f":whole stage on {_workers(speeds[0])}, over as many bare networks",
+                ":whole stage on 1 worker, over plain Keras or XGBoost",
             )
             yield markdown_table(head, [_row(speed) for speed in speeds])
+
+
+def _workers(speed: Speed) -> str:
+    """Say how many workers the stage was measured on."""
+    return "1 worker" if speed.cost is None else speed.cost.subject.rpartition(", ")[2]
 
 
 def _row(speed: Speed) -> tuple[str, ...]:
@@ -85,8 +94,15 @@ def _surveys(kept: Sequence[Kept]) -> Iterator[str]:
             yield (
                 f"`{each.network}` scored {each.rows:,} sources from the store, answers written "
                 f"and published, in {number(each.time.median)} s: {number(each.speed.median)} a "
-                f"second on {file.machine['cores']} cores ({file.machine['cpu']}).\n"
+                f"second on {file.machine['cores']} cores ({file.machine['cpu']})"
+                f"{_wanted(each.wanted)}.\n"
             )
+
+
+def _wanted(speed: Ratio | None) -> str:
+    if speed is None:
+        return ""
+    return f"; a million a second is wanted: {'reached' if speed.reached else '**missed**'}"
 
 
 def _against(kept: Sequence[Kept]) -> Iterator[str]:

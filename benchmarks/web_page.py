@@ -20,7 +20,7 @@ from benchmarks.headlines import (
 from benchmarks.record import Kept, Measurement, Ratio
 from benchmarks.web_details import everything, machines
 from benchmarks.web_figures import budget, judged, scaling
-from benchmarks.wording import goal, machine_in_words, number, spread
+from benchmarks.wording import goal, machine_in_words, number, spread, verdict
 from kidsclf import __version__
 from kidsclf.report import render_sections
 from kidsclf.report.blocks import Block, Remark, Section, Tile, Tiles, grid, missing
@@ -114,12 +114,21 @@ def _whole_surveys(kept: Sequence[Kept]) -> Iterator[Block]:
             *(each.network, each.rows, f"{number(each.time.median)} s", number(each.speed.median)),
             str(file.machine["cores"]),
             "" if each.memory is None else f"{number(each.memory.median)} GiB",
+            "" if each.wanted is None else f"{number(each.wanted.median)}, {verdict(each.wanted)}",
         )
         for file, record in records_of(kept, "infer_scale")
         for each in surveys(record)
     ]
     if rows:
-        headings = ("Network", "Sources", "Took", "Sources/s", "Cores", "Largest worker")
+        headings = (
+            "Network",
+            "Sources",
+            "Took",
+            "Sources/s",
+            "Cores",
+            "Largest worker",
+            "Over a million/s",
+        )
         yield grid("A whole survey, from the store to published scores", headings, rows)
 
 

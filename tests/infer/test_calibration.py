@@ -9,6 +9,7 @@ from sklearn.frozen import FrozenEstimator
 
 from kidsclf.infer.calibration import (
     Calibration,
+    _log_softmax,
     calibrate,
     fit_calibration,
     prediction_sets,
@@ -60,6 +61,8 @@ def test_calibration_keeps_the_order_of_classes_and_each_source_to_itself():
     assert (np.argsort(whole, axis=1) == np.argsort(said, axis=1)).all()
     assert (calibrate(said[::-7], 1.7) == whole[::-7]).all()
     np.testing.assert_allclose(calibrate(said, 1.0), said, rtol=1e-6)
+    fitted = np.exp(_log_softmax(said, 1.7))  # the formula by which the temperature is fitted
+    np.testing.assert_allclose(whole, fitted, rtol=2e-7)
 
 
 def test_certain_answers_stay_finite():

@@ -21,7 +21,6 @@ from kidsclf.models.piecewise import PiecewiseLinear, thinned  # noqa: E402
 from kidsclf.models.rounded_tables import (  # noqa: E402
     TOLERANCE,
     RoundedTables,
-    can_be_rounded,
 )
 from kidsclf.models.table import network_entry  # noqa: E402
 
@@ -138,9 +137,10 @@ def test_a_network_that_says_one_thing_says_it(exact):
     assert (RoundedTables.of(flat).told(np.zeros((3, 17), np.float32), 1) == 5.25).all()
 
 
-def test_numbers_that_are_none_are_left_to_the_exact_tables(exact):
-    assert can_be_rounded(exact)
-    broken = exact.tables.copy()
-    broken[3, 4, 5] = np.nan
-    parts = (exact.centre, exact.width, exact.nodes, exact.before, broken, exact.bias)
-    assert not can_be_rounded(PhotometryTables(*parts))
+@pytest.mark.parametrize(("value", "node"), [(np.nan, 5), (1e4, 0)])
+def test_what_would_be_rounded_off_too_much_is_left_to_the_exact_tables(exact, value, node):
+    """Numbers that are none, and a function so steep far out that the steps become coarse."""
+    tables = exact.tables.copy()
+    tables[3, node, 5] = value
+    parts = (exact.centre, exact.width, exact.nodes, exact.before, tables, exact.bias)
+    assert RoundedTables.of(PhotometryTables(*parts)) is None

@@ -1,4 +1,4 @@
-"""Loops written in LLVM's vectors give the same bits on a processor that lacks wide ones."""
+"""A loop written in LLVM's vectors gives the same bits on a processor that lacks wide ones."""
 
 import os
 import subprocess

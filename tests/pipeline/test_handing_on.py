@@ -86,7 +86,25 @@ def test_outside_of_a_worker_nothing_is_let_go():
 
 
 def as_on_a_gpu():
+    """Take the worker's processor for a GPU, and note whether it hands on one task at a time."""
     infer.has_accelerator = lambda _: True
+    infer.handed_on, hand_on = [], infer.let_next_begin
+
+    def noted():
+        infer.handed_on.append(infer._ENDING.locked())
+        hand_on()
+
+    infer.let_next_begin = noted
+
+
+def what_was_handed_on():
+    return infer.handed_on
+
+
+def hand_on_and_wait():
+    let_next_begin()
+    time.sleep(0.5)
+    return Made(1, ())
 
 
 def test_partitions_scored_in_this_way_are_the_same_bytes(one_worker, tmp_path):
@@ -102,6 +120,14 @@ def test_partitions_scored_in_this_way_are_the_same_bytes(one_worker, tmp_path):
         receipts = [read_receipt(work.receipts, "infer", label) for label in labels]
         assert [each.facts.get(infer.ON_GPU, False) for each in receipts] == 2 * [bool(number)]
     assert made[0] == made[1]
+    assert list(one_worker.run(what_was_handed_on).values()) == [[True, True]]
+
+
+def test_seconds_of_tasks_of_one_worker_do_not_overlap(one_worker, tmp_path):
+    """What follows the handing on is not counted: else a worker had more seconds than the clock."""
+    tasks = [Task("infer", f"task{k}", "1", hand_on_and_wait, (), 1) for k in range(3)]
+    done = Engine(one_worker, WorkDirectory(tmp_path), Silent()).map(tasks)
+    assert sum(receipt.seconds for receipt in done.receipts) < 0.5
 
 
 def test_a_worker_that_leaves_awaits_what_is_being_ended():

@@ -1,5 +1,6 @@
 """The main job over a small survey: what it leaves, and that others can open it."""
 
+import json
 import shutil
 
 import numpy as np
@@ -129,5 +130,9 @@ def test_it_runs_on_another_backend(small_survey, command, tmp_path):
     assert done.code == 0, done.err
     scores = ds.dataset(work / "scores/mlp/dataset", exclude_invalid_files=True).to_table()
     assert scores.num_rows == summary_of(work)["rows_out"]
+    paths = list((work / "receipts/infer").glob("mlp@*.json"))
+    receipts = [json.loads(each.read_text()) for each in paths]
+    assert receipts
+    assert {each["facts"]["answered_by"] for each in receipts} == {"jax"}
     said = np.stack([scores[f"p_{each}"] for each in ("star", "qso", "galaxy")], axis=1)
     np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-5)

@@ -31,6 +31,7 @@ from kidsclf.models.description import InputDescription
 from kidsclf.models.table import network_entry
 from kidsclf.pipeline.checkpoint_file import CheckpointFile
 from kidsclf.pipeline.context import (
+    SCORING,
     Context,
     code_fingerprint,
     require_current,
@@ -353,7 +354,7 @@ def _task(sample: SampleReceipts, experiment: str, row: Asked, number: int) -> T
         sample.left_out,
     )
     made_from = fingerprint(
-        code_fingerprint("train", "models", "features", "infer/score.py", *_CODE),
+        code_fingerprint("train", "models", "features", *SCORING, *_CODE),
         sample.made_from(images=entry.images, shapes=bool(row.variant.shapes)),
         settings.sample,
         settings_of(settings.trees if entry.family == "xgboost" else settings.neural),

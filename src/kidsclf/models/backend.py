@@ -80,6 +80,12 @@ def installed_backends() -> tuple[Backend, ...]:
     return tuple(each for each in BACKENDS if importlib.util.find_spec(each) is not None)
 
 
+def running_backend() -> Backend:
+    """Name what Keras, which is imported, computes with in this process."""
+    found: Backend = sys.modules["keras"].config.backend()
+    return found
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Say whether a backend failed because its device has no memory left, or the process none.
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidsclf.models.compiled import cells
-from kidsclf.models.compiled_pairs import SHARES, UNITS_TOGETHER, sum_pairs
+from kidsclf.models.compiled_pairs import SHARES, sum_pairs
 from kidsclf.models.network import Photometry
 from kidsclf.models.photometry_tables import PhotometryTables
 from kidsclf.models.piecewise import PiecewiseLinear, thinned
@@ -22,6 +22,9 @@ TOLERANCE = 2.0**-12
 """By how much fewer pieces may change what one feature says, over the usual size of the sums.
 
 These are rounded to bfloat16 in the end, by up to 2^-9 of each."""
+
+COARSEST = 2.0**-10
+"""Of the steps, in the same units: those of a trained network are a few times finer."""
 
 _CELLS = 512
 _LARGEST, _LARGEST_SUM = 2.0**15 - 1, 2.0**31 - 1
@@ -44,14 +47,24 @@ class RoundedTables:
     bias: NDArray[np.float32]
 
     @classmethod
-    def of(cls, exact: PhotometryTables) -> "RoundedTables":
-        """Leave out nodes of exact tables, and round what stays."""
+    def of(cls, exact: PhotometryTables) -> "RoundedTables | None":
+        """Leave out nodes of exact tables, and round what stays.
+
+        None where that would round off more than is meant: some numbers are none, or one step of
+        16 bits is coarse beside the usual sum, as where a function is steep far from all sources.
+        """
+        numbers = (exact.tables, exact.bias, exact.centre, exact.width)
+        if not all(np.isfinite(each).all() for each in numbers):
+            return None
         lines = [PiecewiseLinear(exact.nodes, each) for each in exact.tables.astype(np.float64)]
-        tolerance = TOLERANCE * _usual_sum(lines, exact.bias)
-        lines = [thinned(line, tolerance) for line in lines]
+        usual = _usual_sum(lines, exact.bias)
+        lines = [thinned(line, TOLERANCE * usual) for line in lines]
         middles = [(line.values.max(axis=0) + line.values.min(axis=0)) / 2 for line in lines]
         apart = [line.values - middle for line, middle in zip(lines, middles, strict=True)]
         entry = _entry([np.abs(each).max(axis=0) for each in apart])
+        if entry > COARSEST * usual:
+            return None
+        entry = entry or 1.0  # of a network that says the same of every source
         starts = np.cumsum([0, *(len(line.nodes) - 1 for line in lines[:-1])])
         before = [cells(line.nodes, _CELLS) + at for line, at in zip(lines, starts, strict=True)]
         lengths = np.concatenate([np.diff(line.nodes) for line in lines])
@@ -94,12 +107,6 @@ class RoundedTables:
         sum_pairs(photometry, *scaling, *pieces, self.pairs, self.step, self.bias, out)
 
 
-def can_be_rounded(exact: PhotometryTables) -> bool:
-    """Say whether the loop takes tables of so many units, and all their numbers are finite."""
-    finite = all(np.isfinite(each).all() for each in (exact.tables, exact.bias, exact.width))
-    return bool(finite and len(exact.bias) % UNITS_TOGETHER == 0)
-
-
 def _usual_sum(lines: list[PiecewiseLinear], bias: NDArray[np.float32]) -> float:
     """Give the root mean square of the sums, where features are independent and normal."""
     mean, variance = bias.astype(np.float64), np.zeros(len(bias))
@@ -115,8 +122,7 @@ def _entry(spans: list[NDArray[np.float64]]) -> float:
     """Choose the step of entries: none overflows 16 bits, and no sum of products 32."""
     largest, largest_sum = np.max(spans), np.sum(spans, axis=0).max()
     # An entry is rounded by up to half a step: half of one a feature is left for that.
-    entry = max(largest / _LARGEST, largest_sum / (_LARGEST_SUM / SHARES - len(spans)))
-    return float(entry) or 1.0  # a network that says the same of every source
+    return float(max(largest / _LARGEST, largest_sum / (_LARGEST_SUM / SHARES - len(spans))))
 
 
 def _ends(nodes: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from kidsclf.models.fold import fold
 from kidsclf.models.network import Photometry, Stamps
 from kidsclf.models.neural import inputs_of
 from kidsclf.models.photometry_tables import PhotometryTables, can_be_tabulated
-from kidsclf.models.rounded_tables import RoundedTables, can_be_rounded
+from kidsclf.models.rounded_tables import RoundedTables
 from kidsclf.models.unpacking import named, reading_codes
 
 _SUMS, _TOLD = "photometry_sums", "photometry_told"
@@ -75,9 +75,10 @@ def _on_keras(
     exact = _way(model, "float32", tables, threads)
     if precision == "float32":
         return exact, None
-    if tables is None or not _gains_by_rounded_tables(model, tables):
+    fewer = _rounded(model, tables)
+    if fewer is None:
         return exact, _way(model, precision, tables, threads)
-    return exact, _after_rounded_tables(model, RoundedTables.of(tables), precision, threads)
+    return exact, _after_rounded_tables(model, fewer, precision, threads)
 
 
 def _on_openvino(
@@ -92,16 +93,19 @@ def _on_openvino(
     exact = replace(exact, engine=engine)
     if precision == "float32":
         return exact, None
-    if tables is None or not _gains_by_rounded_tables(model, tables):
+    fewer = _rounded(model, tables)
+    if fewer is None:
         return exact, replace(exact, engine=engine.rounded(precision))
-    fewer = _after_rounded_tables(model, RoundedTables.of(tables), "float32", threads)
-    rounded = OpenvinoEngine.of(fewer.engine, threads).rounded(precision)
-    return exact, replace(fewer, engine=rounded)
+    rounded = _after_rounded_tables(model, fewer, "float32", threads)
+    engine = OpenvinoEngine.of(rounded.engine, threads).rounded(precision)
+    return exact, replace(rounded, engine=engine)
 
 
-def _gains_by_rounded_tables(model: keras.Model, tables: PhotometryTables) -> bool:
-    """Say whether they save time: beside stamps that of the tables is small."""
-    return STAMPS not in model.input and can_be_rounded(tables)
+def _rounded(model: keras.Model, tables: PhotometryTables | None) -> RoundedTables | None:
+    """Round tables where that saves time (beside stamps theirs is small) and loses nothing."""
+    if tables is None or STAMPS in model.input:
+        return None
+    return RoundedTables.of(tables)
 
 
 def _way(

@@ -24,7 +24,9 @@ from kidsclf.surveys.column_map import ColumnMap
 SUMMARY = "summary"
 """Task name of the receipt that sums a whole stage up."""
 
-ON_GPU = "on_gpu"
+ANSWERED_BY, ON_GPU = "answered_by", "on_gpu"
+SCORING = ("infer/compiled.py", "infer/score.py")
+"""Code that training takes from ``infer``, for its fingerprint."""
 """Fact of a task whose network answered on a GPU."""
 
 STAGE_ORDER = (

@@ -20,13 +20,19 @@ from kidsclf.infer.calibration import (
     set_names,
 )
 from kidsclf.infer.score import score
-from kidsclf.models.backend import choose_precision, has_accelerator, prepare_backend
+from kidsclf.models.backend import (
+    choose_precision,
+    has_accelerator,
+    prepare_backend,
+    running_backend,
+)
 from kidsclf.models.committee import Committee
 from kidsclf.models.files import load_network, read_card
 from kidsclf.models.network import Answering, Network
 from kidsclf.models.novelty import Novelty
 from kidsclf.models.table import network_entry
 from kidsclf.pipeline.context import (
+    ANSWERED_BY,
     ON_GPU,
     Context,
     Share,
@@ -225,21 +231,27 @@ def score_partition(
             FLAGS: flags,
         }
         path = HatsCatalogue(work.scores(name)).write(partition, pa.table(columns))
-    return Made(len(scores), (path,), _device(name, config.infer))
+    return Made(len(scores), (path,), _answered_by(name, config.infer))
 
 
 @contextmanager
 def _handing_on() -> Iterator[None]:
-    """Let the worker begin its next partition, when the one before is written: it holds two."""
+    """Let the worker begin its next partition, when the scores of the one before are written.
+
+    So it holds two, and for as long as that takes the checksum and the receipt of a third.
+    """
     with _ENDING:
         let_next_begin()
         yield
 
 
-def _device(name: str, settings: InferSettings) -> dict[str, bool]:
-    """Note for the receipt that a GPU answered, where one did."""
-    by_keras = network_entry(name).family == "keras"
-    return {ON_GPU: True} if by_keras and has_accelerator(settings.answering_backend) else {}
+def _answered_by(name: str, settings: InferSettings) -> dict[str, Any]:
+    """Note for the receipt what answered, and that a GPU did, where one did."""
+    if network_entry(name).family != "keras":
+        return {}
+    backend = settings.answering_backend
+    answered = backend if backend == "openvino" else running_backend()
+    return {ANSWERED_BY: answered, **({ON_GPU: True} if has_accelerator(backend) else {})}
 
 
 def _score_columns(sources: pa.Table, scores: Scores, calibration: Calibration) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from distributed.scheduler import NoWorkerError
 
 from kidsclf.cluster.sky_states import TOPIC, cells_of
 from kidsclf.errors import ClusterError, InputError, KidsclfError
-from kidsclf.pipeline.tasks import Made, Mapped, Task, made_as, perform
+from kidsclf.pipeline.tasks import Made, Mapped, Task, made_as, perform, stop_clock
 from kidsclf.places import is_local
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.quarantine import Quarantined, write_quarantined
@@ -34,8 +34,10 @@ _RESTART_SECONDS = 120
 def let_next_begin() -> None:
     """Let this worker begin its next task while the one that asks for it is being ended.
 
-    Where no worker runs it, nothing happens.
+    Its seconds end here, so that those of a worker's tasks do not overlap. Where no worker runs
+    it, nothing else happens.
     """
+    stop_clock()
     with suppress(ValueError):
         secede()
 

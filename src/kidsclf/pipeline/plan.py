@@ -114,13 +114,15 @@ def memory_gib(config: Config, bands: int) -> dict[str, float]:
     stored = pixels * (2 if config.cutouts.encoding == "int16" else 4)
     partition = config.ingest.max_rows * row
     taught = config.train.pretrained is None
+    kind, gpus = config.cluster.kind, config.cluster.slurm.gpus_per_job
+    may_have_gpus = kind == "cuda" or "://" in kind or (kind == "slurm" and gpus > 0)
     needs = {
         "ingest": 3 * config.ingest.chunk_rows * row,
         "cutouts": config.ingest.max_rows * stored + _CUTTING_GIB * _GIB * (stored > 0),
         "features": _features_bytes(config) if config.has_features else 0.0,
         "match": 3 * partition,
         "train": partition + taught * _largest(teaching_bytes, config, 4.0 * pixels),
-        "infer": 2 * partition + _largest(_answering_bytes, config, 4.0 * pixels),
+        "infer": (1 + may_have_gpus) * partition + _largest(_answering_bytes, config, 4.0 * pixels),
         "reduce": 3 * partition,
     }
     return {stage: PROCESS_GIB + need / _GIB for stage, need in needs.items()}

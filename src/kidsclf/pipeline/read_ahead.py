@@ -10,8 +10,8 @@ Item = TypeVar("Item")
 Read = TypeVar("Read")
 
 MOST_READERS = 4
-"""One unpacks 560,000 stamps of 41 x 41 int16 a second of its core, and two 1.9 times as many: four
-keep up with a network that answers 230,000 sources a second of nine bands."""
+"""One unpacks 560,000 stamps of 41 x 41 int16 a second of its core, and two 1.9 times as many; what
+four do, on a machine with a GPU, was not measured."""
 
 
 def readers_for(cores: int, *, on_processor: bool) -> int:

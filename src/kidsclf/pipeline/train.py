@@ -10,6 +10,7 @@ from kidsclf.models.novelty import bands_of
 from kidsclf.models.table import network_entry
 from kidsclf.pipeline.committees import gather_committee
 from kidsclf.pipeline.context import (
+    SCORING,
     Context,
     StageOutcome,
     code_fingerprint,
@@ -232,7 +233,7 @@ def _fitting(
     alone = () if member is None else (member,)
     seed = int(fingerprint(context.config.run.seed, name, fold, *alone)[:8], 16)
     made_from = fingerprint(
-        code_fingerprint("train", "models", "features", "infer/score.py"),
+        code_fingerprint("train", "models", "features", *SCORING),
         sample.made_from(images=entry.images),
         settings.sample,
         settings_of(settings.trees if entry.family == "xgboost" else settings.neural),
