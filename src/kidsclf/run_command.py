@@ -32,6 +32,7 @@ from kidsclf.pipeline.plan import (
     choose_stages,
     memory_gib,
     run_stages,
+    stages_behind,
 )
 from kidsclf.pipeline.result_lines import result_lines
 from kidsclf.places import Place, files_below, impatient, is_local, place, remove_tree
@@ -113,10 +114,13 @@ def run(options: argparse.Namespace) -> int:
             if told is not None:
                 print(told, flush=True)
                 _write_settings(work, config)
-            run_stages(Context(config, work, survey, samples, engine), stages)
+            outcomes = run_stages(Context(config, work, survey, samples, engine), stages)
         remove_unfinished(work.root)
     for line in result_lines(work, time.monotonic() - started):
         print(line)
+    behind = stages_behind(outcomes, report=config.run.report)
+    if behind:
+        print(f"not run after that: {', '.join(behind)}; what they made before is of older results")
     return _exit_code(work)
 
 

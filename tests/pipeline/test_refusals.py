@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -182,6 +183,23 @@ def test_a_setting_is_refused_before_anything_starts(
     for word in words:
         assert word in answer.sentence
     assert not work.exists()
+
+
+def test_a_backend_that_is_not_installed_is_refused_before_anything_starts(
+    finished_run, refused, no_cluster, monkeypatch, tmp_path
+):
+    """Also in a finished run, whose networks stay as they are, and by a plan."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    work = tmp_path / "work"
+    shutil.copytree(finished_run, work)
+    before = {path: path.read_bytes() for path in work.rglob("*.json")}
+    networks = ("--set", 'train.networks=["mlp"]', "--set", "infer.backend=torch")
+    for more in ((), ("--dry-run",), ("--stages", "infer")):
+        answer = refused("--workdir", work, *networks, *more)
+        assert answer.code == 2
+        assert "infer.backend = 'torch' was asked for, but" in answer.sentence
+    assert {path: path.read_bytes() for path in work.rglob("*.json")} == before
+    assert (work / "run.toml").read_bytes() == (finished_run / "run.toml").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,11 @@
 import math
 from dataclasses import replace
 
+import pytest
+
 from kidsclf.config import Config
 from kidsclf.pipeline.context import ON_GPU, Share, StageOutcome
+from kidsclf.pipeline.plan import stages_behind
 from kidsclf.pipeline.report import stages_table, throughput_table
 from kidsclf.pipeline.tasks import Mapped
 from kidsclf.store.receipts import Receipt
@@ -62,3 +65,19 @@ def test_a_stage_that_was_partly_done_before_has_no_rate():
     rates = table["rows_per_second"].to_pylist()
     assert rates[0] == 50.0
     assert math.isnan(rates[1])
+
+
+@pytest.mark.parametrize(
+    ("ran", "behind"),
+    [
+        ({"infer": True}, ["reduce", "report"]),
+        ({"infer": True, "reduce": True}, ["report"]),
+        ({"infer": False}, []),
+        ({"train": False, "infer": True, "reduce": True, "report": True}, []),
+        ({"ingest": True}, ["match", "train", "infer", "reduce", "report"]),
+    ],
+)
+def test_stages_that_are_behind_are_named(ran, behind):
+    outcomes = [StageOutcome(name, 3, 0 if new else 3, 1, 1.0, 1.0) for name, new in ran.items()]
+    assert stages_behind(outcomes) == behind
+    assert stages_behind(outcomes, report=False) == [name for name in behind if name != "report"]

@@ -63,16 +63,32 @@ def prepare_backend(backend: Backend, threads: int) -> None:
             importlib.import_module(beneath)
             importlib.import_module(backend)
     except ImportError as error:
-        raise ConfigError(
-            f"infer.backend = {backend!r} was asked for, but that package is not installed; "
-            f"install {'kidsclf[openvino]' if backend == 'openvino' else 'it'} or use 'tensorflow'"
-        ) from error
+        raise _not_installed(backend) from error
     if beneath == "tensorflow":
         _prepare_tensorflow(threads)
     elif beneath == "torch":
         _prepare_torch(threads)
     else:
         _prepare_jax()
+
+
+def check_installed(backend: Backend) -> None:
+    """Make sure that the package of a backend is here; nothing is imported.
+
+    Raises
+    ------
+    ConfigError
+        If it is not.
+    """
+    if importlib.util.find_spec(backend) is None:
+        raise _not_installed(backend)
+
+
+def _not_installed(backend: Backend) -> ConfigError:
+    return ConfigError(
+        f"infer.backend = {backend!r} was asked for, but that package is not installed; "
+        f"install {'kidsclf[openvino]' if backend == 'openvino' else 'it'} or use 'tensorflow'"
+    )
 
 
 def installed_backends() -> tuple[Backend, ...]:

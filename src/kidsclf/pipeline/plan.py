@@ -8,6 +8,7 @@ from kidsclf.config import Config
 from kidsclf.errors import ConfigError, PlanError
 from kidsclf.features.images import BLOCK_BYTES, NOISE_STAMPS
 from kidsclf.features.shapes import peak_bytes
+from kidsclf.models.backend import check_installed
 from kidsclf.models.table import NetworkEntry, network_entry
 from kidsclf.pipeline import (
     cutouts,
@@ -212,10 +213,13 @@ def check_networks(
     ------
     ConfigError
         For columns that clash, a network that needs images where there are none, labels that no
-        sample can give, or pretrained networks that are not there or read something else than
-        this run has.
+        sample can give, pretrained networks that are not there or read something else than this
+        run has, or a backend that is not installed.
     """
     names = {stage.name for stage in stages}
+    by_keras = any(network_entry(name).family == "keras" for name in config.train.networks)
+    if names & {"train", "infer"} and by_keras:
+        check_installed(config.infer.answering_backend)
     if "ingest" in names:
         products.check_columns(config, survey)
     if "features" in names:
@@ -247,6 +251,24 @@ def run_stages(context: Context, stages: Sequence[Stage]) -> list[StageOutcome]:
             outcomes.append(stage.run(context))
             record_files(context.work, stage.name, before)
     return outcomes
+
+
+def stages_behind(outcomes: Sequence[StageOutcome], *, report: bool = True) -> list[str]:
+    """Name the stages whose results are older than those of a stage that has just done something.
+
+    Parameters
+    ----------
+    outcomes : sequence of StageOutcome
+        Of the stages of this run.
+    report : bool
+        Whether the run is to have a page.
+    """
+    names = [stage.name for stage in choose_stages(None, report=report)]
+    ran = {outcome.stage: outcome.tasks > outcome.skipped for outcome in outcomes}
+    first = next((place for place, name in enumerate(names) if ran.get(name)), len(names))
+    # Runs without stamps have no cutouts, and few have features: what builds on them is named.
+    told = ("match", "train", "infer", "reduce", "report")
+    return [name for name in names[first:] if name not in ran and name in told]
 
 
 def _release(context: Context, stage: Stage) -> None:

@@ -26,8 +26,9 @@ def training(tables: ReportTables) -> Section:
                     partial(draw_history, rows),
                     title=f"Training of {network}",
                     caption="Training and validation should fall together; validation that turns "
-                    "up again is over-fitting, and the weights kept are those of its lowest loss "
-                    "(the dot). One pair of lines per fold and member of a committee.",
+                    "up again is over-fitting. The dot is at its lowest loss: a neural network "
+                    "keeps the weights of there, trees are all kept. One pair of lines per fold "
+                    "and member of a committee.",
                     alt=f"Training and validation loss and accuracy of {network} by epoch.",
                     data=rows,
                 )
