@@ -7,7 +7,6 @@ them up takes 2 products a feature and unit where the layers take 850, to the sa
 rounding.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import keras
@@ -18,6 +17,7 @@ from kidsclf.models.compiled import cells, sum_tables
 from kidsclf.models.feng import HEAD_WIDTHS, PHOTOMETRY_WIDTHS, SEQUENCE, STANDARDISE
 from kidsclf.models.network import Photometry
 from kidsclf.models.piecewise import tabulate
+from kidsclf.models.threads import fill_in_threads
 
 
 def can_be_tabulated(model: keras.Model) -> bool:
@@ -82,12 +82,7 @@ class PhotometryTables:
         float32 array (n, units)
         """
         out = np.empty((len(photometry), len(self.bias)), np.float32)
-        if threads == 1:
-            self._fill(photometry, out)
-            return out
-        parts = (np.array_split(each, threads) for each in (photometry, out))
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(self._fill, *parts))
+        fill_in_threads(self._fill, photometry, out, threads)
         return out
 
     def _fill(self, photometry: Photometry, out: NDArray[np.float32]) -> None:

@@ -5,7 +5,6 @@ some 1e-4. Then the tables of all magnitudes and colours fit into the second-lev
 processor, which the exact ones do not.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import ml_dtypes
@@ -17,6 +16,7 @@ from kidsclf.models.compiled_pairs import SHARES, sum_pairs
 from kidsclf.models.network import Photometry
 from kidsclf.models.photometry_tables import PhotometryTables
 from kidsclf.models.piecewise import PiecewiseLinear, thinned
+from kidsclf.models.threads import fill_in_threads
 
 TOLERANCE = 2.0**-12
 """By how much fewer pieces may change what one feature says, over the usual size of the sums.
@@ -94,12 +94,7 @@ class RoundedTables:
             Not negative.
         """
         out = np.empty((len(photometry), len(self.bias)), np.uint16)
-        if threads == 1:
-            self._fill(photometry, out)
-        else:
-            parts = (np.array_split(each, threads) for each in (photometry, out))
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(self._fill, *parts))
+        fill_in_threads(self._fill, photometry, out, threads)
         return out.view(ml_dtypes.bfloat16)
 
     def _fill(self, photometry: Photometry, out: NDArray[np.uint16]) -> None:
