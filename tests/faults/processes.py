@@ -79,13 +79,14 @@ class Cluster:
         nannies = [psutil.Process(each.pid) for each in self.nannies if each.poll() is None]
         return [child for nanny in nannies for child in nanny.children() if _is_worker(child)]
 
-    def add_worker(self, number: int = 1) -> subprocess.Popen[bytes]:
+    def add_worker(self, number: int = 1, *options: str) -> subprocess.Popen[bytes]:
         """Start one more worker of one thread, or several whose nannies share a process."""
         leaving = "kidsclf.cluster.leaving"
         self.nannies.append(
             dask_process(
                 *("worker", self.folder, "--nworkers", str(number), "--nthreads", "1"),
                 *("--no-dashboard", "--preload", leaving, "--preload-nanny", leaving),
+                *options,
             )
         )
         return self.nannies[-1]

@@ -142,13 +142,34 @@ def noting(path, seconds):
     return note
 
 
-@pytest.mark.parametrize("told", ["nanny of two", "worker", "both"])
+def late_news(folder):
+    """Write a preload with which a nanny hears of its worker's start two seconds late."""
+    (folder / "late_news.py").write_text("""
+import asyncio
+from distributed import Nanny
+if not hasattr(Nanny, "soon"):  # a preload is read twice
+    Nanny.soon = Nanny.instantiate
+    async def late(nanny):
+        status = await nanny.soon()
+        await asyncio.sleep(2)
+        return status
+    Nanny.instantiate = late
+""")
+    return "--preload-nanny", str(folder / "late_news.py")
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["nanny of two", "nanny before it knows", "worker", "both", "while the scheduler is busy"],
+)
 def test_workers_told_to_go_finish_their_tasks(told, cluster, tmp_path):
     """Slurm says SIGTERM to all processes of a job, and kills them 30 s later."""
     notes = tmp_path / "notes"
-    leaving = cluster.add_worker(2 if told == "nanny of two" else 1)
+    options = late_news(tmp_path) if told == "nanny before it knows" else ()
+    two = told in ("nanny of two", "while the scheduler is busy")
+    leaving = cluster.add_worker(1 + two, *options)
     with ThreadPoolExecutor(1) as pool, Client(cluster.address) as client:
-        workers = 4 if told == "nanny of two" else 3
+        workers = 3 + two
         client.wait_for_workers(workers, timeout=120)
         # As the engine does: what is done is fetched at once, and no worker has to keep it.
         done = as_completed(client.map(noting(notes, 1.5), range(workers + 1)), with_results=True)
@@ -159,6 +180,10 @@ def test_workers_told_to_go_finish_their_tasks(told, cluster, tmp_path):
         assert len(theirs) == workers - 2
         for process in {"worker": theirs, "both": [leaving, *theirs]}.get(told, [leaving]):
             process.send_signal(signal.SIGTERM)
+        if told == "while the scheduler is busy":
+            cluster.scheduler.send_signal(signal.SIGSTOP)
+            time.sleep(5)  # longer than the tasks, and than a worker waits for its readers
+            cluster.scheduler.send_signal(signal.SIGCONT)
         assert leaving.wait(timeout=30) == 0
         assert sorted(fetching.result(timeout=60)) == list(range(workers + 1))
         suspected = client.run_on_scheduler(

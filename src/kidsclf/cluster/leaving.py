@@ -19,7 +19,9 @@ from weakref import WeakSet
 
 import psutil
 from distributed import Nanny, NannyPlugin, Status, Worker, WorkerPlugin
+from distributed.nanny import WorkerProcess
 
+_BEFORE_RUNNING = (Status.undefined, Status.created, Status.init, Status.starting)
 _LOOK_SECONDS = 0.05
 _NEWS_SECONDS = 2.0
 """How long a finished task's news may take to the client."""
@@ -89,12 +91,20 @@ def _pass_on(before: Any, number: int, frame: Any) -> None:
 
 
 def _tell_worker(nanny: Nanny) -> bool:
-    """Pass the signal on; False where there is no worker that runs."""
-    if nanny.process is None or nanny.process.pid is None or nanny.status != Status.running:
+    """Pass the signal on, to a worker that is starting once it has; False where there is none."""
+    if nanny.process is None or nanny.status not in (*_BEFORE_RUNNING, Status.running):
         return False
-    with suppress(ProcessLookupError):
-        os.kill(nanny.process.pid, signal.SIGTERM)
+    nanny.loop.add_callback_from_signal(_tell_once_started, nanny.process)
     return True
+
+
+async def _tell_once_started(process: WorkerProcess) -> None:
+    """Send the signal to a worker, which may have begun a task before its nanny knows of it."""
+    while process.status in _BEFORE_RUNNING:
+        await asyncio.sleep(_LOOK_SECONDS)
+    with suppress(ProcessLookupError):
+        if process.pid is not None:  # else it has ended meanwhile
+            os.kill(process.pid, signal.SIGTERM)
 
 
 def _begin_to_leave(worker: Worker, reason: str) -> None:
@@ -103,7 +113,9 @@ def _begin_to_leave(worker: Worker, reason: str) -> None:
 
 async def leave(worker: Worker, reason: str) -> None:
     """Take no new task, finish those begun, wait for its news to be fetched, and go."""
-    if worker.status != Status.running:
+    while worker.status in _BEFORE_RUNNING:
+        await asyncio.sleep(_LOOK_SECONDS)
+    if worker.status not in (Status.running, Status.paused):
         return
     logging.getLogger(__name__).info("%s leaves in good order: %s", worker.address, reason)
     worker.status = Status.closing_gracefully  # the scheduler sends no more
@@ -112,11 +124,27 @@ async def leave(worker: Worker, reason: str) -> None:
     deadline = time.monotonic() + _NEWS_SECONDS
     while worker.data and time.monotonic() < deadline:
         await asyncio.sleep(_LOOK_SECONDS)
+    while await _scheduler_lags(worker):
+        await asyncio.sleep(_LOOK_SECONDS)
     await worker.scheduler.retire_workers(
         workers=[worker.address], close_workers=False, remove=True, stimulus_id="kidsclf-leaving"
     )
     await asyncio.sleep(_LOOK_SECONDS)  # the scheduler also says so to the worker
     await worker.close(nanny=True, reason=reason)
+
+
+async def _scheduler_lags(worker: Worker) -> bool:
+    """Say whether a task that has ended here is under way still for the scheduler.
+
+    It hears of ended tasks on another connection than of those who leave. Where it is busy for long
+    it may take up the latter first, and would have the tasks done again.
+    """
+    try:
+        processing = await worker.scheduler.processing(workers=[worker.address])
+    except KeyError:  # it knows this worker no more
+        return False
+    tasks = (worker.state.tasks.get(key) for key in processing[worker.address])
+    return any(task is not None and task.state in ("memory", "error") for task in tasks)
 
 
 def dask_setup(server: Worker | Nanny) -> None:
