@@ -4,9 +4,10 @@ import argparse
 import sys
 import tempfile
 import time
+import tomllib
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import tomli_w
@@ -40,7 +41,7 @@ from kidsclf.store.failure import failure_kept
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.store.lock import LEASE
 from kidsclf.store.publish import remove_unfinished
-from kidsclf.store.quarantine import read_quarantine
+from kidsclf.store.quarantine import read_quarantine, write_quarantined
 from kidsclf.store.tables import write_text
 from kidsclf.surveys.column_map import ColumnMap
 from kidsclf.surveys.map_files import load_column_map
@@ -225,15 +226,29 @@ def _records(work: WorkDirectory) -> dict[Place, str]:
 def _as_before_if_refused(
     work: WorkDirectory, before: Mapping[Place, str], engine: Engine
 ) -> Iterator[None]:
-    """Leave an earlier run as it was where other settings are refused before anything is done."""
+    """Leave an earlier run as it was where a command is refused before anything is done.
+
+    How that command ended is kept where it asked for the same with the same workers or others.
+    """
+    left_out = read_quarantine(work.quarantine)
     try:
         yield
     except KidsclfError:
-        other = work.settings.read_text(encoding="utf-8") != before.get(work.settings)
-        if other and not engine.has_worked:
-            for path, text in before.items():
-                write_text(path, text) if text else path.unlink(missing_ok=True)
+        if not engine.has_worked:
+            for record in left_out:
+                write_quarantined(work.quarantine, record)
+            now = work.settings.read_text(encoding="utf-8")
+            if _asked(now) != _asked(before.get(work.settings, "")):
+                for path, text in before.items():
+                    write_text(path, text) if text else path.unlink(missing_ok=True)
         raise
+
+
+def _asked(settings: str) -> dict[str, Any]:
+    """Read what a run was asked, without who was to do it; nothing where a hand has spoilt it."""
+    with suppress(tomllib.TOMLDecodeError):
+        return {key: value for key, value in tomllib.loads(settings).items() if key != "cluster"}
+    return {}
 
 
 def _prepare(work: WorkDirectory, config: Config, *, fresh: bool) -> None:

@@ -14,7 +14,7 @@ from distributed import Client, LocalCluster
 
 from kidsclf.cluster.open import KINDS, check_kind, open_cluster
 from kidsclf.config import ClusterSettings
-from kidsclf.errors import ClusterError
+from kidsclf.errors import ClusterError, ConfigError
 
 
 def opened(
@@ -146,7 +146,7 @@ def test_a_scheduler_without_workers_is_refused(tmp_path):
 
 @pytest.mark.parametrize("kind", ["nonsense", "Local", "", "localhost:8786"])
 def test_an_unknown_kind_is_refused_with_the_known_ones(kind):
-    with pytest.raises(ClusterError, match="local, cuda, slurm and a scheduler's address"):
+    with pytest.raises(ConfigError, match="local, cuda, slurm and a scheduler's address"):
         check_kind(ClusterSettings(kind=kind))
 
 

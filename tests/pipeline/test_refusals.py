@@ -20,6 +20,9 @@ from work_directories import COMMAND, science_of
 import kidsclf.cluster.open
 from kidsclf import opening, run
 from kidsclf.pipeline.plan import STAGES
+from kidsclf.pipeline.status import status_of
+from kidsclf.store.layout import WorkDirectory
+from kidsclf.store.quarantine import Quarantined, read_quarantine, write_quarantined
 from kidsclf.surveys.map_files import load_column_map
 
 NOWHERE = "tcp://127.0.0.1:1"
@@ -211,7 +214,7 @@ def test_a_backend_that_is_not_installed_is_refused_before_anything_starts(
         (["broken.toml"], 2, ["broken.toml", "line 1"]),
         (["--workdir", "empty"], 2, ["empty/run.toml", "configs/demo.toml"]),
         (["good.toml", "--stages", "ingets"], 2, ["ingets", "ingest, cutouts, features, match"]),
-        (["good.toml", "--cluster", "nonsense"], 5, ["nonsense", "local, cuda, slurm", "tcp://"]),
+        (["good.toml", "--cluster", "nonsense"], 2, ["nonsense", "local, cuda, slurm", "tcp://"]),
         (
             ["good.toml", "--workers", "0"],
             2,
@@ -382,6 +385,7 @@ def test_a_spoilt_catalogue_leaves_the_finished_run_whole(
     shutil.copytree(small_survey, folder)
     shutil.copytree(finished_run, work)
     before, settings = science_of(work), (work / "run.toml").read_text()
+    receipts = {path: path.read_bytes() for path in (work / "receipts").rglob("*.json")}
     spoil(folder)
     asked = (folder / "run.toml", "--workdir", work, "--cluster", workers)
     answer = refused(*asked)
@@ -390,12 +394,36 @@ def test_a_spoilt_catalogue_leaves_the_finished_run_whole(
         assert word in answer.sentence
     assert science_of(work) == before
     assert not list(work.rglob(".unfinished-*"))
+    assert (work / "receipts/ingest/files.json").exists()
     if spoil in (truncated_parquet, empty_table, directory_of_that_name):  # no task has begun
         assert (work / "run.toml").read_text() == settings
         assert not (work / "failure.json").exists()
+        assert {path: path.read_bytes() for path in receipts} == receipts
     shutil.copy2(small_survey / "catalogue-1.parquet", folder)  # with its time of change
     assert run.main([str(each) for each in asked]) == 0
     assert science_of(work) == before
+
+
+def test_a_refusal_of_the_same_run_with_other_workers_is_told_and_forgets_nothing(
+    small_survey, finished_run, refused, workers, tmp_path
+):
+    folder, work = tmp_path / "survey", WorkDirectory(tmp_path / "work")
+    shutil.copytree(small_survey, folder)
+    shutil.copytree(finished_run, work.root)
+    settings = (work.root / "run.toml").read_text()
+    (work.root / "run.toml").write_text(settings.replace(str(small_survey), str(folder)))
+    left_out = Quarantined("match", "0/1", "", 7, "it could not be read")
+    write_quarantined(work.quarantine, left_out)
+    receipts = {path: path.read_bytes() for path in work.receipts.rglob("*.json")}
+    truncated_parquet(folder)
+    asked = (folder / "run.toml", "--workdir", work.root, "--cluster", workers)
+    answer = refused(*asked, "--set", "run.report=true")  # as the finished run was made
+    assert answer.code == 3
+    failure = status_of(work).failure
+    assert failure is not None
+    assert (failure.exit_code, failure.reason) == (3, answer.sentence)
+    assert {path: path.read_bytes() for path in work.receipts.rglob("*.json")} == receipts
+    assert read_quarantine(work.quarantine) == (left_out,)
 
 
 @pytest.mark.parametrize(

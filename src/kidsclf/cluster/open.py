@@ -30,7 +30,7 @@ from kidsclf.cluster.security import DASHBOARD_OPTIONS
 from kidsclf.cluster.sky_states import SKY_PAGE, follow_sky
 from kidsclf.cluster.slurm import await_first_job, lifetime_seconds, slurm_cluster
 from kidsclf.config import ClusterSettings
-from kidsclf.errors import ClusterError
+from kidsclf.errors import ClusterError, ConfigError
 
 KINDS = ("local", "cuda", "slurm")
 _CLOSE_SECONDS = 20.0
@@ -46,11 +46,11 @@ def check_kind(settings: ClusterSettings) -> None:
 
     Raises
     ------
-    ClusterError
+    ConfigError
         When ``kind`` is neither known nor an address.
     """
     if settings.kind not in KINDS and "://" not in settings.kind:
-        raise ClusterError(
+        raise ConfigError(
             f"--cluster {settings.kind} was asked for, but known are {', '.join(KINDS)} and a "
             f"scheduler's address such as tcp://host:8786; give one of those"
         )
@@ -79,9 +79,11 @@ def open_cluster(
 
     Raises
     ------
+    ConfigError
+        When the kind is unknown.
     ClusterError
-        When the kind is unknown, a package or a GPU is missing, the scheduler cannot be reached,
-        no node can serve the request, no worker comes, or workers have another kidsclf.
+        When a package or a GPU is missing, the scheduler cannot be reached, no node can serve the
+        request, no worker comes, or workers have another kidsclf.
     """
     check_kind(settings)
     forked = workers_forked_after_imports if settings.kind == "local" else nullcontext

@@ -4,8 +4,10 @@ Tasks leave receipts of what they wrote; without these a damaged table of metric
 for a sound one. The page is not among them: it is made anew by every run, and tells its time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 
+from kidsclf.errors import KidsclfError
 from kidsclf.places import files_below, name_below
 from kidsclf.store.checksums import checksum
 from kidsclf.store.layout import WorkDirectory
@@ -26,25 +28,31 @@ _OF_OTHERS = ("Npix=", "/states/", *OF_THE_REPORT)
 """What is in these folders and written by tasks, or by the report."""
 
 
-def forget_files(work: WorkDirectory, stage: str) -> dict[str, str]:
-    """Forget what a stage's client wrote before: it is about to write it anew.
+@contextmanager
+def files_recorded(work: WorkDirectory, stage: str) -> Iterator[None]:
+    """Forget what a stage's client wrote before, which it writes anew, and record it at the end.
 
-    Returns
-    -------
-    dict of path below the work directory to checksum
-        Of what is forgotten.
+    A stage that is refused before it has written keeps the receipt that it had. Where reduced
+    tables are others than before, the page goes: one that tells of others is worse than none.
     """
     former = read_receipt(work.receipts, stage, FILES)
     receipt_path(work.receipts, stage, FILES).unlink(missing_ok=True)
-    return dict(former.checksums) if former is not None else {}
+    try:
+        yield
+    except KidsclfError:
+        with suppress(OSError, KidsclfError):  # what went wrong counts, not that it cannot be noted
+            if former is not None and _still_holds(work, former):
+                write_receipt(work.receipts, former)
+        raise
+    _record(work, stage, former.checksums if former is not None else {})
 
 
-def record_files(work: WorkDirectory, stage: str, before: Mapping[str, str]) -> None:
-    """Leave a receipt of what a stage's client wrote.
+def _still_holds(work: WorkDirectory, receipt: Receipt) -> bool:
+    checksums = receipt.checksums.items()
+    return all(checksum(work.root / name) == found for name, found in checksums)
 
-    Where reduced tables are others than before, the page goes: one that tells of others is worse
-    than none.
-    """
+
+def _record(work: WorkDirectory, stage: str, before: Mapping[str, str]) -> None:
     outputs, checksums = {}, {}
     for folder in _FOLDERS.get(stage, ()):
         for path, size in files_below(work.root / folder).items():

@@ -21,7 +21,7 @@ from kidsclf.pipeline import (
     report,
     train,
 )
-from kidsclf.pipeline.client_files import forget_files, record_files
+from kidsclf.pipeline.client_files import files_recorded
 from kidsclf.pipeline.context import STAGE_ORDER, Context, StageOutcome
 from kidsclf.pipeline.full_disk import write_failures
 from kidsclf.store.quarantine import release
@@ -246,10 +246,8 @@ def run_stages(context: Context, stages: Sequence[Stage]) -> list[StageOutcome]:
         if stage.name == "infer" and trained and _threads_differ(context.config):
             context.engine.restart_workers()
         _release(context, stage)
-        with write_failures(context.work.root):
-            before = forget_files(context.work, stage.name)
+        with write_failures(context.work.root), files_recorded(context.work, stage.name):
             outcomes.append(stage.run(context))
-            record_files(context.work, stage.name, before)
     return outcomes
 
 
