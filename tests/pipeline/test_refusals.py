@@ -573,6 +573,26 @@ def test_spoilt_tiles_are_named(share, bands, words, kids, refused, workers, tmp
     assert not list(work.glob("cutouts.zarr/**/zarr.json"))
 
 
+def test_a_tile_cut_short_is_left_out_where_asked_then_done(kids, workers, tmp_path):
+    write_tile(kids / "tile-0.fits")
+    sound = (kids / "tile-0.fits").read_bytes()
+    shorten(kids / "tile-0.fits", 0.5)
+    config = config_of(kids, survey='tiles = "tile-*.fits"', cutouts='bands = ["r"]')
+    work = WorkDirectory(tmp_path / "work")
+    asked = (str(config), "--workdir", str(work.root), "--cluster", workers)
+    asked = (*asked, "--stages", "ingest,cutouts", "--set", "ingest.max_rows=200")
+    assert run.main([*asked, "--set", "run.on_bad_input=quarantine"]) == 7
+    left_out = read_quarantine(work.quarantine)
+    assert left_out
+    assert {each.stage for each in left_out} == {"cutouts"}
+    for each in left_out:
+        assert "tile-0.fits: it ends before the 360000 bytes of its HDU 0 do" in each.reason
+    (kids / "tile-0.fits").write_bytes(sound)
+    assert run.main([*asked, "--set", "run.on_bad_input=quarantine"]) == 0
+    assert read_quarantine(work.quarantine) == ()
+    assert status_of(work).stages[1].state == "done"
+
+
 # As a process of its own -------------------------------------------------------------------------
 
 

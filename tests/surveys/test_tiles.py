@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -308,8 +309,7 @@ def test_a_tile_cut_short_is_named(tile):
     with pytest.raises(InputError, match=r"cannot read .*tile_r_sci"):
         strip_of(tile, 0, 80)
     if tile.suffix != ".gz":  # of those only reading shows it
-        with pytest.raises(InputError, match=r"cannot read .*tile_r_sci"):
-            header_of(tile)
+        assert re.match(r"it ends before the \d+ bytes of its HDU", header_of(tile).flaw)
 
 
 def test_damage_within_a_gzipped_tile_is_found_though_it_unpacks(tmp_path):

@@ -15,7 +15,7 @@ from kidsclf.sky.partition import Partition
 from kidsclf.store.receipts import fingerprint
 from kidsclf.surveys.tables import find_files
 from kidsclf.surveys.tile_names import TileFiles, pair_tiles
-from kidsclf.surveys.tiles import TileHeader, read_tile_header
+from kidsclf.surveys.tiles import TileHeader, check_whole, read_tile_header
 
 _TILES_PER_TASK = 64
 
@@ -45,7 +45,8 @@ def read_tiles(context: Context) -> tuple[dict[str, BandTiles], Mapped]:
     Raises
     ------
     InputError
-        When a band has no tile, or a header cannot be read.
+        When a band has no tile, or a header cannot be read; and when a tile is cut short, unless
+        the run puts bad input in quarantine: then each partition on it says so.
     """
     settings = context.config.cutouts
     files = pair_tiles(find_files(context.config.survey.tiles, context.config.store))
@@ -58,6 +59,9 @@ def read_tiles(context: Context) -> tuple[dict[str, BandTiles], Mapped]:
         tiles = tuple(header for header in headers if header.band == band)
         if not tiles:
             raise _no_tiles(band, files, headers)
+        if context.config.run.on_bad_input == "stop":
+            for tile in tiles:
+                check_whole(tile)
         by_band[band] = BandTiles(tiles)
     return by_band, mapped
 

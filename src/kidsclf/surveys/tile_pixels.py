@@ -16,7 +16,7 @@ from kidsclf.places import Place
 from kidsclf.sky.cap import separation_deg
 from kidsclf.surveys.damage import named_errors
 from kidsclf.surveys.pixel_rows import PixelRows, open_rows
-from kidsclf.surveys.tiles import TileHeader, celestial_wcs
+from kidsclf.surveys.tiles import TileHeader, celestial_wcs, check_whole
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,9 @@ def open_tile(header: TileHeader) -> Iterator[OpenTile]:
     Raises
     ------
     InputError
-        If one is missing, damaged or of another shape than the tile.
+        If one is missing, damaged, cut short or of another shape than the tile.
     """
+    check_whole(header)
     with ExitStack() as stack:
         yield OpenTile(header, stack)
 

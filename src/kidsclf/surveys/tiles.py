@@ -51,6 +51,8 @@ class TileHeader:
         Images on the same pixels: inverse variance, and bits that are set where pixels are bad.
     mask_bits : int
         Bits of the mask that count.
+    flaw : str
+        What is wrong with the file although its header can be read; empty where nothing is known.
     """
 
     path: Place
@@ -66,6 +68,7 @@ class TileHeader:
     weight_path: Place | None
     mask_path: Place | None
     mask_bits: int
+    flaw: str = ""
 
     @property
     def maggies(self) -> float:
@@ -111,13 +114,13 @@ def read_tile_header(
     ------
     InputError
         If the file is missing, damaged, or holds no such image with a celestial WCS and a zero
-        point (MAGZERO or PHOTZP). Whether a gzipped file is whole shows only when it is read.
+        point (MAGZERO or PHOTZP). That its pixels are cut short is noted as its flaw; of a gzipped
+        file it shows only when it is read.
     """
     with named_errors(str(files.path)):
         with open_fits(files.path) as file:
             unit = find_image(file, hdu)
-            if not files.path.name.lower().endswith(".gz"):
-                check_complete(file, unit)
+            flaw = "" if files.path.name.lower().endswith(".gz") else _cut_short(file, unit)
         shape, wcs_header = image_shape(unit), _wcs_cards(unit.header)
         wcs = celestial_wcs(wcs_header)
         if not wcs.has_celestial:
@@ -138,7 +141,28 @@ def read_tile_header(
             weight_path=files.weight,
             mask_path=files.mask,
             mask_bits=bits or 0,
+            flaw=flaw,
         )
+
+
+def check_whole(header: TileHeader) -> None:
+    """Refuse a tile that has a flaw.
+
+    Raises
+    ------
+    InputError
+    """
+    with named_errors(str(header.path)):
+        if header.flaw:
+            raise EOFError(header.flaw)
+
+
+def _cut_short(file: BinaryIO, unit: Unit) -> str:
+    try:
+        check_complete(file, unit)
+    except EOFError as error:
+        return str(error)
+    return ""
 
 
 def celestial_wcs(wcs_header: str) -> WCS:
