@@ -62,10 +62,10 @@ gallery = 2
 class Silent:
     """Is told how a stage goes on, and says nothing."""
 
-    def start(self, stage: str, tasks: int, skipped: int, rows: int) -> None:
+    def start(self, stage: str, tasks: int, skipped: int, rows: int, workers: int) -> None:
         pass
 
-    def advance(self, rows: int) -> None:
+    def advance(self, rows: int, seconds: float) -> None:
         pass
 
     def leave_out(self, task: str, reason: str) -> None:

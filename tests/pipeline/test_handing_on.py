@@ -141,6 +141,9 @@ def test_a_worker_that_leaves_awaits_what_is_being_ended():
     async def note(*_, **__):
         seen.append({name for name, some in tasks.items() if some})
 
+    async def under_way(*_, **__):
+        return {"here": []}
+
     async def go():
         state = SimpleNamespace(executing=tasks["begun"], long_running=tasks["ended"])
         worker = SimpleNamespace(
@@ -148,7 +151,7 @@ def test_a_worker_that_leaves_awaits_what_is_being_ended():
             state=state,
             data={},
             address="here",
-            scheduler=SimpleNamespace(retire_workers=note),
+            scheduler=SimpleNamespace(retire_workers=note, processing=under_way),
             close=note,
         )
         await asyncio.gather(leave(worker, "told to"), later())

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from kidsclf.pipeline import progress
-from kidsclf.pipeline.progress import ProgressEvents, ProgressLine
+from kidsclf.pipeline.progress import ProgressEvents, ProgressLine, StageProgress
 
 
 class Terminal(io.StringIO):
@@ -26,13 +26,13 @@ def clock(monkeypatch):
 
 def go_through(watcher, clock, seconds=6.0):
     """Tell of a stage of four tasks: two finished before, one of them left out."""
-    watcher.start("infer mlp", 4, 2, 4000)
+    watcher.start("infer mlp", 4, 2, 4000, 1)
     for rows in (1500, 500):
         clock[0] += seconds
-        watcher.advance(rows)
+        watcher.advance(rows, seconds)
     watcher.leave_out("infer mlp@5/7", "it killed each of the 4 workers that touched it")
     clock[0] += seconds
-    watcher.advance(1000)
+    watcher.advance(1000, seconds)
     watcher.finish()
 
 
@@ -55,10 +55,10 @@ def test_a_line_that_changes_does_not_wrap_round(clock, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     stream = Terminal()
     watcher = ProgressLine(stream)
-    watcher.start("infer xgboost", 100_000, 0, 10**9)
+    watcher.start("infer xgboost", 100_000, 0, 10**9, 1)
     for _ in range(10):
         clock[0] += 1.0
-        watcher.advance(20_000_000)
+        watcher.advance(20_000_000, 1.0)
     line = stream.getvalue().rpartition("\r\x1b[K")[2]
     assert line.startswith("infer xgboost")
     assert len(line) == 79
@@ -76,7 +76,7 @@ def test_a_file_gets_a_line_every_ten_seconds_without_control_codes(clock):
 def test_a_file_hears_of_a_stage_whose_tasks_take_long():
     stream = io.StringIO()
     watcher = ProgressLine(stream, log_every_seconds=0.05)
-    watcher.start("train", 3, 0, 3000)
+    watcher.start("train", 3, 0, 3000, 2)
     end = time.monotonic() + 60.0
     while stream.getvalue().count("\n") < 2 and time.monotonic() < end:
         time.sleep(0.01)
@@ -88,6 +88,30 @@ def test_a_file_hears_of_a_stage_whose_tasks_take_long():
     told = stream.getvalue()
     time.sleep(0.2)
     assert stream.getvalue() == told, "the stage is over"
+
+
+@pytest.mark.parametrize("rows", [0, 500])
+def test_what_long_tasks_under_way_have_done_counts(rows, clock):
+    """Six tasks of a minute on two workers, which end three seconds apart, take three minutes."""
+    now = StageProgress("train", 6, 0, 6 * rows, 2, clock[0])
+    told = {}
+    ends = {60: 60.0, 63: 63.0, 120: 60.0, 123: 60.0, 180: 60.0}
+    for second in range(1, 195):
+        clock[0] += 1.0
+        if second in ends:
+            now.count(rows, ends[second])
+        told[second] = now.seconds_left
+    assert told[59] is None
+    assert [told[k] for k in (60, 90, 120, 150)] == pytest.approx([120, 90, 60, 30], abs=8)
+    assert told[190] is None, "the last task takes longer than the others did"
+
+
+def test_where_workers_wait_between_short_tasks_their_waiting_goes_on(clock):
+    now = StageProgress("match", 1000, 0, 0, 2, clock[0])
+    for _ in range(500):
+        clock[0] += 1.0
+        now.count(0, 0.5)
+    assert now.seconds_left == pytest.approx(500, rel=0.01)
 
 
 def test_a_program_reads_events_with_fields(clock):
@@ -130,7 +154,7 @@ def test_a_program_reads_events_with_fields(clock):
 def test_a_stage_that_was_finished_before_takes_a_line(kind):
     stream = io.StringIO()
     watcher = kind(stream)
-    watcher.start("match", 0, 40, 0)
+    watcher.start("match", 0, 40, 0, 0)
     watcher.finish()
     watcher.finish()
     assert "40" in stream.getvalue()

@@ -49,11 +49,11 @@ Answer = TypeVar("Answer")
 class Watcher(Protocol):
     """Who is told how a stage goes on."""
 
-    def start(self, stage: str, tasks: int, skipped: int, rows: int) -> None:
+    def start(self, stage: str, tasks: int, skipped: int, rows: int, workers: int) -> None:
         """Begin a stage; ``tasks`` and ``rows`` are those still to do."""
 
-    def advance(self, rows: int) -> None:
-        """One more task is finished."""
+    def advance(self, rows: int, seconds: float) -> None:
+        """One more task is finished, which took a worker so long."""
 
     def leave_out(self, task: str, reason: str) -> None:
         """One more task is put in quarantine."""
@@ -98,7 +98,7 @@ class Engine:
 
     def tell_kept(self, stage: str, tasks: int) -> None:
         """Say that a whole stage was finished before."""
-        self._watcher.start(stage, 0, tasks, 0)
+        self._watcher.start(stage, 0, tasks, 0, 0)
         self._watcher.finish()
 
     def restart_workers(self) -> None:
@@ -140,7 +140,8 @@ class Engine:
         self.has_worked |= bool(todo)
         if tasks:
             title = f"{tasks[0].stage} {tasks[0].about}".strip()
-            self._watcher.start(title, len(todo), len(kept), sum(task.rows for task in todo))
+            rows, workers = sum(task.rows for task in todo), self.workers if todo else 0
+            self._watcher.start(title, len(todo), len(kept), rows, workers)
             self._tell_scheduler(tasks[0].title, todo, kept)
         ended: dict[str, Receipt | Quarantined] = dict(kept)
         try:
@@ -202,7 +203,7 @@ class Engine:
 
     def _tell_end(self, task: Task, end: Receipt | Quarantined) -> None:
         if isinstance(end, Receipt):
-            self._watcher.advance(end.rows)
+            self._watcher.advance(end.rows, end.seconds)
             return
         self._watcher.leave_out(f"{task.stage} {task.name}", end.reason)
         with _asking_the_scheduler():

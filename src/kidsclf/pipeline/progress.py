@@ -15,16 +15,18 @@ _BAR = 20
 
 @dataclass
 class StageProgress:
-    """Counts of the stage under way."""
+    """Counts of the stage under way; ``busy_seconds`` are what its finished tasks took."""
 
     stage: str
     tasks: int
     skipped: int
     expected_rows: int
+    workers: int
     started: float
     done: int = 0
     left_out: int = 0
     rows: int = 0
+    busy_seconds: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -42,14 +44,35 @@ class StageProgress:
         return self.rows / self.seconds
 
     @property
-    def seconds_left(self) -> float:
-        """What the rest will take at the speed so far; by sources, or by tasks that hold none."""
-        share = (
+    def seconds_left(self) -> float | None:
+        """What the rest will take at the speed so far; by sources, or by tasks that hold none.
+
+        None before a task has ended, and where all that are left take longer than the others did.
+        """
+        over = (
             self.rows / self.expected_rows
             if self.expected_rows
             else self.ended / max(1, self.tasks)
         )
-        return self.seconds * (1 / share - 1) if 0 < share < 1 else 0.0
+        share = over + self._begun / max(1, self.tasks)
+        return self.seconds * (1 / share - 1) if over and share < 1 else None
+
+    @property
+    def _begun(self) -> float:
+        """How much of the tasks under way is done, in tasks, if they are as those that ended.
+
+        Where few tasks take long it counts as much as what is finished.
+        """
+        if not self.busy_seconds:
+            return 0.0
+        spent = max(0.0, self.workers * self.seconds - self.busy_seconds)
+        return min(self.workers, self.tasks - self.ended, spent * self.done / self.busy_seconds)
+
+    def count(self, rows: int, seconds: float) -> None:
+        """Count one more finished task."""
+        self.done += 1
+        self.rows += rows
+        self.busy_seconds += seconds
 
 
 class ProgressLine:
@@ -68,20 +91,19 @@ class ProgressLine:
         self._writing = threading.RLock()
         self._over = threading.Event()
 
-    def start(self, stage: str, tasks: int, skipped: int, rows: int) -> None:
+    def start(self, stage: str, tasks: int, skipped: int, rows: int, workers: int) -> None:
         """Begin a stage; ``tasks`` and ``rows`` are those still to do."""
-        self._now = StageProgress(stage, tasks, skipped, rows, time.monotonic())
+        self._now = StageProgress(stage, tasks, skipped, rows, workers, time.monotonic())
         self._written = 0.0 if self._terminal else self._now.started
         if tasks and not self._terminal:
             self._over = threading.Event()
             threading.Thread(target=self._keep_telling, args=(self._over,), daemon=True).start()
 
-    def advance(self, rows: int) -> None:
-        """One more task is finished."""
+    def advance(self, rows: int, seconds: float) -> None:
+        """One more task is finished, which took a worker so long."""
         with self._writing:
             if self._now is not None:
-                self._now.done += 1
-                self._now.rows += rows
+                self._now.count(rows, seconds)
             self._tell()
 
     def leave_out(self, task: str, reason: str) -> None:
@@ -136,21 +158,21 @@ class ProgressEvents:
         self._now: StageProgress | None = None
         self._written = 0.0
 
-    def start(self, stage: str, tasks: int, skipped: int, rows: int) -> None:
+    def start(self, stage: str, tasks: int, skipped: int, rows: int, workers: int) -> None:
         """Begin a stage; ``tasks`` and ``rows`` are those still to do."""
-        self._now = StageProgress(stage, tasks, skipped, rows, time.monotonic())
+        self._now = StageProgress(stage, tasks, skipped, rows, workers, time.monotonic())
         self._written = self._now.started
         self._tell("stage", stage=stage, tasks=tasks, finished_before=skipped, rows=rows)
 
-    def advance(self, rows: int) -> None:
-        """One more task is finished."""
+    def advance(self, rows: int, seconds: float) -> None:
+        """One more task is finished, which took a worker so long."""
         if self._now is None:
             return
-        self._now.done += 1
-        self._now.rows += rows
+        self._now.count(rows, seconds)
         if time.monotonic() - self._written >= _LOG_EVERY_SECONDS:
             self._written = time.monotonic()
-            self._tell_counts("progress", seconds_left=round(self._now.seconds_left, 1))
+            left = self._now.seconds_left
+            self._tell_counts("progress", seconds_left=None if left is None else round(left, 1))
 
     def leave_out(self, task: str, reason: str) -> None:
         """One more task is put in quarantine."""
@@ -189,7 +211,8 @@ class ProgressEvents:
 def _running(now: StageProgress) -> str:
     bar = "=" * int(_BAR * now.ended / now.tasks)
     failed = f"  {now.left_out} in quarantine" if now.left_out else ""
-    ahead = f"{duration(now.seconds_left)} left" if now.ended else f"{duration(now.seconds)} so far"
+    left = now.seconds_left
+    ahead = f"{duration(now.seconds)} so far" if left is None else f"{duration(left)} left"
     return (
         f"{now.stage:<18} [{bar:<{_BAR}}] {now.ended}/{now.tasks}"
         f"  {now.rows_per_second:,.0f} sources/s  {ahead}{failed}"
