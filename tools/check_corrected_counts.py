@@ -1,12 +1,11 @@
 """Do corrected numbers of quasars hold the truth of mock skies?
 
-python tools/check_corrected_counts.py NETWORK SURVEY RUN [SURVEY RUN ...]
-
 A SURVEY is a folder of ``kidsclf.mock``, a RUN the work directory of its run. The natural sky is
 counted, without the sources that the mock adds with labels; the labels are those of the run.
 """
 
-import sys
+import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,11 +26,18 @@ CUT = 0.9
 QSO = "QSO"
 
 
-def main(network: str, places: list[str]) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print a row for each sky and bin, then how often the bounds hold the truth."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("network", metavar="NETWORK")
+    parser.add_argument("places", metavar="SURVEY RUN", nargs="+", type=Path)
+    given = parser.parse_args(arguments)
+    surveys, runs = given.places[::2], given.places[1::2]
+    if len(surveys) != len(runs):
+        parser.error(f"{surveys[-1]} has no RUN beside it; give both of each sky")
     rows = []
-    for number, (survey, run) in enumerate(zip(places[::2], places[1::2], strict=True), start=1):
-        found = checked(network, Path(survey), Path(run))
+    for number, (survey, run) in enumerate(zip(surveys, runs, strict=True), start=1):
+        found = checked(given.network, survey, run)
         rows.append(found.assign(sky=number))
     table = pd.concat(rows, ignore_index=True)
     shown = table[(table.p_min == CUT) & np.isfinite(table.estimate)]
@@ -101,4 +107,4 @@ def _judging(block: ScoredBlock, asked: Context) -> ScoredBlock:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main()

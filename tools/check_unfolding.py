@@ -1,7 +1,7 @@
-"""How often do the bounds of unfolded numbers hold the truth of simulated bins?
+"""How often do the bounds of unfolded numbers hold the truth of simulated bins?"""
 
-python tools/check_unfolding.py
-"""
+import argparse
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -47,8 +47,9 @@ def coverage(selections: list[Selection], share: float = 0.68) -> float:
     return held / len(selections)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print a line for what labels promise, and for each way in which they mislead."""
+    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
     cases = {
         "as the labels say, 1.5 % labelled wrongly": {},
         "no label wrong": {"wrong": 0.0},

@@ -1,15 +1,15 @@
 """How much memory training takes for few and for many labelled sources, stamps and all.
 
-    python tools/measure_training_memory.py [NETWORK] [ROWS ...]
-
 Each number of sources is trained on in a fresh process, for one epoch, as the stage ``train`` does
 it: stamps of 41 x 41 pixels lie in a scratch file and are read batch by batch. What is printed is
 the peak of the process, and how far it lies above what that process had needed for 256 sources.
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,31 +17,37 @@ import numpy as np
 from kidsclf.config import TrainSettings
 from kidsclf.models.backend import prepare_backend
 from kidsclf.models.description import InputDescription
-from kidsclf.models.table import network_entry
+from kidsclf.models.table import NETWORKS, network_entry
 from kidsclf.pipeline.packed_sample import PackedSample
 from kidsclf.pipeline.stamp_file import StampFile, stamp_file
 from kidsclf.schema import Inputs
 from kidsclf.train.fit import fit_network
 
 SIZE_PX, BLOCK, FEW = 41, 1_000, 256
-ROWS = ("4000", "32000")
+ROWS = (4000, 32_000)
 BANDS, CLASSES = ("u", "g", "r", "i", "Z", "Y", "J", "H", "Ks"), ("STAR", "QSO", "GALAXY")
 ALONE = "--alone"
 """Train in this process."""
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Train in a process for each number of sources, and print their peaks."""
-    name, *rows = arguments or ["mnn_fast"]
+    parser = argparse.ArgumentParser(description=__doc__)
+    named = [entry.name for entry in NETWORKS if entry.family == "keras"]
+    parser.add_argument("network", nargs="?", default="mnn_fast", choices=named)
+    parser.add_argument("rows", metavar="ROWS", nargs="*", type=int, default=ROWS)
+    parser.add_argument(ALONE, action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    if given.alone:
+        train(given.network, given.rows[0])
+        return
     print(f"{'sources':>9} {'stamps':>12} {'peak':>12} {'above 256 sources':>18}")
-    for each in rows or ROWS:
-        command = [sys.executable, __file__, ALONE, name, each]
+    for each in given.rows:
+        command = [sys.executable, __file__, ALONE, given.network, str(each)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         peak, more = map(float, done.stdout.split()[-2:])
-        stamps = int(each) * 4 * SIZE_PX**2 / 2**20
-        print(
-            f"{int(each):>9,} {stamps:>8,.0f} MiB {peak:>8,.0f} MiB {more:>14,.0f} MiB", flush=True
-        )
+        stamps = each * 4 * SIZE_PX**2 / 2**20
+        print(f"{each:>9,} {stamps:>8,.0f} MiB {peak:>8,.0f} MiB {more:>14,.0f} MiB", flush=True)
 
 
 def train(name: str, rows: int) -> None:
@@ -71,7 +77,8 @@ def draw(stamps: StampFile, rows: int) -> PackedSample:
     inputs = Inputs(magnitudes, np.full_like(magnitudes, np.nan), BANDS)
     names = np.array([f"source {row}" for row in range(rows)], object)
     codes = rng.integers(0, len(CLASSES), rows)
-    return PackedSample(names, codes, inputs, CLASSES, ("r",), stamps, np.arange(rows))
+    shapes = np.empty((rows, 0), np.float32)
+    return PackedSample(names, codes, inputs, CLASSES, ("r",), stamps, np.arange(rows), shapes)
 
 
 def peak_mib() -> float:
@@ -81,7 +88,4 @@ def peak_mib() -> float:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == [ALONE]:
-        train(sys.argv[2], int(sys.argv[3]))
-    else:
-        main(sys.argv[1:])
+    main()

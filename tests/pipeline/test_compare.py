@@ -16,7 +16,7 @@ from kidsclf.errors import ConfigError
 from kidsclf.pipeline import compare as comparing
 from kidsclf.pipeline.compare import compare
 from kidsclf.pipeline.compared_rows import parse_columns, plan_catalogue
-from kidsclf.pipeline.comparison import NOT_THERE, UNCLASSIFIED
+from kidsclf.pipeline.comparison import CUBE, NOT_THERE, UNCLASSIFIED, Comparison, told
 from kidsclf.run import main
 
 ROWS = 3000
@@ -132,6 +132,20 @@ def test_a_run_agrees_with_itself_and_its_own_files(finished_run, tmp_path, caps
     assert main([*given[:-1], str(finished_run / "diff")]) == 2
     assert "into the work directory" in capsys.readouterr().err
     assert not (finished_run / "diff").exists()
+
+
+def test_classes_that_only_one_side_has_are_told():
+    def cube(*cells):
+        rows = [(*classes, 17.0, 0.9, 5) for classes in cells]
+        return pd.DataFrame(rows, columns=CUBE.names)
+
+    same = cube(("STAR", "QSO"), ("QSO", "STAR"), ("QSO", NOT_THERE), (UNCLASSIFIED, "STAR"))
+    assert not [line for line in told(Comparison(20, 15, 15, 10, same)) if "cannot agree" in line]
+    apart = cube(("STAR", "0"), ("QSO", "1"), ("QSO", "QSO"), (NOT_THERE, "2"))
+    (line,) = (line for line in told(Comparison(15, 20, 15, 10, apart)) if "cannot agree" in line)
+    assert line == (
+        "the classes are not the same, so these cannot agree: A alone has STAR; B alone has 0, 1, 2"
+    )
 
 
 def test_what_cannot_be_compared_is_refused(two, tmp_path, capsys):

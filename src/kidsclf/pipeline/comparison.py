@@ -84,6 +84,7 @@ def told(found: Comparison) -> Iterator[str]:
     yield f"A has {found.rows_a:,} sources, B {found.rows_b:,}"
     yield f"{found.matched:,} in both, {only_a:,} only in A, {only_b:,} only in B"
     yield f"{found.changed:,} of those in both have another class: {found.agreement:.4%} agree"
+    yield from _names_apart(found.cube)
     if found.cube.empty:
         return
     matrix = found.cube.pivot_table(
@@ -94,6 +95,18 @@ def told(found: Comparison) -> Iterator[str]:
     for key, title in (("magnitude_low", "magnitude from"), ("p_max_low", "p_max from")):
         yield f"agreement by {title}"
         yield from _lines(_agreement_by(found.cube, key))
+
+
+def _names_apart(cube: pd.DataFrame) -> Iterator[str]:
+    """Say which classes are one side's alone: a source of such a class cannot agree."""
+    a, b = (set(cube[side]) - {NOT_THERE, UNCLASSIFIED} for side in ("class_a", "class_b"))
+    alone = [
+        f"{side} alone has {', '.join(sorted(names))}"
+        for side, names in (("A", a - b), ("B", b - a))
+        if names
+    ]
+    if alone:
+        yield f"the classes are not the same, so these cannot agree: {'; '.join(alone)}"
 
 
 def _agreement_by(cube: pd.DataFrame, key: str) -> pd.DataFrame:
