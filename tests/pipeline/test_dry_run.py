@@ -11,8 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from kidsclf import run
+from kidsclf.config import InferSettings
 from kidsclf.config_file import load_config
+from kidsclf.models.table import network_entry
 from kidsclf.pipeline.dry_run import foresee
+from kidsclf.pipeline.fitting import computing
 from kidsclf.pipeline.plan import STAGES
 from kidsclf.store.layout import WorkDirectory
 from kidsclf.surveys.map_files import load_column_map
@@ -84,6 +87,15 @@ def test_the_next_run_does_what_was_foreseen(
         assert {title for title in did if did[title]} <= {each.title for each in plan}
         again = foreseen(small_survey, work, *changes)
         assert not any(each.todo or each.follows for each in again)
+
+
+def test_trees_stand_whatever_backend_networks_answer_with(small_survey, work):
+    """Networks of Keras do not."""
+    for other in ("infer.backend=jax", "infer.backend=openvino", "infer.precision=float32"):
+        assert not any(each.todo for each in foreseen(small_survey, work, other))
+        settings = load_config(small_survey / "run.toml", [other]).infer
+        assert computing(network_entry("mlp"), settings) == settings != InferSettings()
+        assert computing(network_entry("xgboost"), settings) == InferSettings()
 
 
 def test_files_that_are_gone_are_seen(small_survey, work, capsys):

@@ -39,6 +39,7 @@ from kidsclf.pipeline.context import (
     stage_summary,
 )
 from kidsclf.pipeline.features import measuring_tasks
+from kidsclf.pipeline.fitting import computing
 from kidsclf.pipeline.mapping import Task
 from kidsclf.pipeline.plan import PROCESS_GIB, teaching_bytes
 from kidsclf.pipeline.sample_receipts import SampleReceipts
@@ -362,7 +363,7 @@ def _task(sample: SampleReceipts, experiment: str, row: Asked, number: int) -> T
         trial.description.as_dict(),
         str(trial.variant),
         [number, trial.seed, trial.draw_seed],
-        config.infer.keras_backend,
+        computing(entry, config.infer).keras_backend,
         trial.reference_band,
         sorted(trial.left_out),
     )

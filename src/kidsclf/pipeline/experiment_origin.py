@@ -14,6 +14,7 @@ from kidsclf.pipeline.context import (
     settings_of,
     task_fingerprint,
 )
+from kidsclf.pipeline.fitting import computing
 from kidsclf.pipeline.sample_receipts import SampleReceipts
 from kidsclf.pipeline.train import network_reads
 from kidsclf.places import Place
@@ -82,7 +83,7 @@ def _teaching(sample: SampleReceipts, name: str, *, shapes: bool) -> list[object
         name,
         sample.made_from(images=entry.images, shapes=shapes and trees),
         settings_of(train.trees if trees else train.neural),
-        [train.threads, context.config.infer.keras_backend],
+        [train.threads, computing(entry, context.config.infer).keras_backend],
         network_reads(context, name).as_dict(),
         sorted(sample.left_out),
     ]

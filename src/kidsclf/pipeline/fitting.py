@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from kidsclf.config import Config, TrainSettings
+from kidsclf.config import Config, InferSettings, TrainSettings
 from kidsclf.infer.score import score
 from kidsclf.models.backend import prepare_backend
 from kidsclf.models.description import InputDescription
 from kidsclf.models.files import CARD, read_card, save_network
 from kidsclf.models.network import Network
-from kidsclf.models.table import network_entry
+from kidsclf.models.table import NetworkEntry, network_entry
 from kidsclf.pipeline.checkpoint_file import CheckpointFile
 from kidsclf.pipeline.inputs import as_lists
 from kidsclf.pipeline.mapping import Made
@@ -120,6 +120,18 @@ def task_name(network: str, fold: int, member: int | None = None) -> str:
     """
     whole = network if fold == FINAL else f"{network}-fold-{fold}"
     return whole if member is None else f"{whole}-member-{member}"
+
+
+def computing(network: NetworkEntry, settings: InferSettings) -> InferSettings:
+    """Give the settings that its answers depend on, the others as by default.
+
+    Trees compute without Keras and in one precision, so that another backend leaves theirs.
+    """
+    if network.family == "keras":
+        return settings
+    default = InferSettings()
+    others = {"backend": default.backend, "precision": default.precision}
+    return settings.model_copy(update=others)
 
 
 def model_folder(work: WorkDirectory, network: str, fold: int, member: int | None = None) -> Place:

@@ -43,7 +43,7 @@ from kidsclf.pipeline.context import (
     settings_of,
     task_fingerprint,
 )
-from kidsclf.pipeline.fitting import BRIGHTEST, NOVELTY, VALIDATION
+from kidsclf.pipeline.fitting import BRIGHTEST, NOVELTY, VALIDATION, computing
 from kidsclf.pipeline.inputs import matrix, open_sources
 from kidsclf.pipeline.mapping import Made, Mapped, Task, let_next_begin
 from kidsclf.pipeline.read_ahead import cores_allowed, readers_for
@@ -110,7 +110,9 @@ def scoring_tasks(context: Context, name: str) -> list[Task]:
     entry, config = network_entry(name), context.config
     network = task_fingerprint(context, "train", name)
     base = fingerprint(
-        code_fingerprint("infer", "models", "features"), network, settings_of(config.infer)
+        code_fingerprint("infer", "models", "features"),
+        network,
+        settings_of(computing(entry, config.infer)),
     )
     labelled = bool(context.samples) and config.train.pretrained is None
     tasks = []

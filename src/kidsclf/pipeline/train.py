@@ -26,6 +26,7 @@ from kidsclf.pipeline.fitting import (
     VALIDATION,
     Lesson,
     adopt_network,
+    computing,
     task_name,
     train_network,
     trained_names,
@@ -240,7 +241,7 @@ def _fitting(
         [settings.validation_fraction, settings.test_fraction, settings.folds, settings.threads],
         description.as_dict(),
         seed,
-        context.config.infer.keras_backend,
+        computing(entry, context.config.infer).keras_backend,
         sorted(sample.left_out),
     )
     lesson = Lesson(
