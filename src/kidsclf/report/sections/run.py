@@ -95,8 +95,9 @@ def of_a_thread(table: pa.Table) -> Grid:
     headings = ["Stage", "Network", "Rows", "Workers busy", "Threads", "Rows/s of a thread"]
     headings += ["Rows/s of a GPU"] if cards else []
     note = (
-        "The first tasks of a worker load and compile the network, which counts in a small run: "
-        "the median task goes without. Hours are of a thread, or of a GPU where one is told."
+        "The first tasks of a worker load and compile the network. Rows/s of a thread and hours a "
+        "million rows count that, so in a small run they tell of compiling more than of rows; the "
+        "median task goes without. Hours are of a thread, or of a GPU where one is told."
     )
     if cards:
         note += " A worker with a GPU counts as one; where several share a card, it does more."
