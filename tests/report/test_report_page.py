@@ -360,7 +360,7 @@ def test_throughput_tells_threads_and_gpus_apart(tables):
     found = of_a_thread(tables.throughput)
     rates = ("Rows/s of a thread", "Rows/s of a GPU", "Rows/s in the median task")
     assert found.headings[-4:] == (*rates, "Hours a million rows")
-    assert "compile the network. Rows/s of a thread and hours a million rows count that" in found.note
+    assert "Rows/s of a thread and hours a million rows count that" in found.note
     by_name = {(row[0], row[1]): row[-4:] for row in found.rows}
     assert by_name == {
         ("ingest", "–"): ("2,000", "–", "–", "0.139"),
