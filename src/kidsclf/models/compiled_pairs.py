@@ -16,8 +16,11 @@ from numba.extending import intrinsic
 
 from kidsclf.compiling import njit
 from kidsclf.models.vectors import (
+    INT32,
     INT64,
+    NUMBERS,
     WORDS,
+    above_zero,
     all_of,
     data,
     loaded,
@@ -35,10 +38,12 @@ UNITS_TOGETHER = _VECTORS * WORDS.count
 
 
 def _add_pairs(  # type: ignore[no-untyped-def]
-    _: Any, pairs: Any, starts: Any, shares: Any, features: Any, units: Any, out: Any
+    _: Any, pairs: Any, starts: Any, shares: Any, sizes: Any, step: Any, bias: Any, out: Any
 ):
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        pairs, starts, shares, features, units, out = arguments
+        pairs, starts, shares, sizes, step, bias, out = arguments
+        features, units = (builder.extract_value(sizes, place) for place in range(2))
+        steps = builder.bitcast(repeated(builder, builder.bitcast(step, INT32), WORDS), NUMBERS)
         sums = [
             cgutils.alloca_once(builder, WORDS)  # type: ignore[no-untyped-call]
             for _ in range(_VECTORS)
@@ -60,18 +65,22 @@ def _add_pairs(  # type: ignore[no-untyped-def]
                     added = builder.add(builder.load(each), _dot(builder, row, share))
                     builder.store(added, each)
             for place, each in zip(places, sums, strict=True):
-                stored(builder, builder.load(each), out, place)
+                told = builder.fmul(builder.sitofp(builder.load(each), NUMBERS), steps)
+                told = builder.fadd(told, loaded(builder, bias, place, NUMBERS))
+                stored(builder, above_zero(builder, told), out, place)
         return ir.Constant(ir.IntType(8).as_pointer(), None)
 
-    return types.void(pairs, starts, shares, features, units, out), generate
+    return types.void(pairs, starts, shares, sizes, step, bias, out), generate
 
 
 add_pairs: Any = intrinsic(_add_pairs)
-"""Fills ``out[u]`` with the sum over features of a pair of the table times a pair of shares.
+"""Adds up over features a pair of the table times a pair of shares, and says what that means.
 
 It takes addresses of ``pairs``, int32 of two int16 each; of ``starts``, int64, where the row of
 pairs of each feature starts; of ``shares``, int32 of two int16, of each feature; the numbers of
-features and units; and the address of ``out``, int32.
+features and units; what a step of the sum is, float32; and the addresses of ``bias``, float32, and
+of ``out``, bits of bfloat16, which is filled with the sum in steps and the bias where that is above
+0.
 """
 
 
@@ -121,8 +130,6 @@ def sum_pairs(  # type: ignore[no-untyped-def]
     low = pieces[0, 0]
     per_cell = np.float32(before.shape[1]) / (-low - low)
     starts, shares = np.empty(features, np.int64), np.empty((features, 2), np.int16)
-    sums, said = np.empty(units, np.int32), np.empty(units, np.float32)
-    bits = said.view(np.uint32)
     for row in range(len(photometry)):
         for feature in range(features):
             value = (photometry[row, feature] - centre[feature]) * factor[feature]
@@ -138,9 +145,5 @@ def sum_pairs(  # type: ignore[no-untyped-def]
             starts[feature] = piece * units
             shares[feature, 0], shares[feature, 1] = SHARES - share, share
         of_pairs, of_shares = data(pairs.view(np.int32)), data(shares.view(np.int32))
-        add_pairs(of_pairs, data(starts), of_shares, features, units, data(sums))
-        for unit in range(units):
-            said[unit] = max(np.float32(sums[unit]) * step + bias[unit], np.float32(0))
-        for unit in range(units):
-            even = (bits[unit] >> np.uint32(16)) & np.uint32(1)
-            out[row, unit] = (bits[unit] + np.uint32(0x7FFF) + even) >> np.uint32(16)
+        sizes = (features, units)
+        add_pairs(of_pairs, data(starts), of_shares, sizes, step, data(bias), data(out[row]))

@@ -18,6 +18,7 @@ from kidsclf.models.network import (
     pad_rows,
 )
 from kidsclf.models.neural import NeuralNetwork
+from kidsclf.models.tiled_network import TiledNetwork
 from kidsclf.models.ways import Way, ways_to_answer
 from kidsclf.schema import PackedStamps
 
@@ -34,7 +35,7 @@ _FEWEST_ROWS = 16
 
 @final
 class FoldedNetwork:
-    """A Keras model that says what the trained one says, for less.
+    """What says for less what a trained Keras model says.
 
     Attributes
     ----------
@@ -73,6 +74,11 @@ class FoldedNetwork:
         return cls(
             network.description, *ways_to_answer(network.model, precision, threads, answering)
         )
+
+    @property
+    def by_tiles(self) -> bool:
+        """Whether only close calls are asked of the backend."""
+        return self._rounded is not None and isinstance(self._rounded.engine, TiledNetwork)
 
     def predict(
         self, photometry: Photometry, stamps: Stamps | None, batch_size: int

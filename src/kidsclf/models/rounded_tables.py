@@ -6,6 +6,7 @@ processor, which the exact ones do not.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -98,8 +99,13 @@ class RoundedTables:
         return out.view(ml_dtypes.bfloat16)
 
     def _fill(self, photometry: Photometry, out: NDArray[np.uint16]) -> None:
+        sum_pairs(photometry, *self.as_arguments, out)
+
+    @property
+    def as_arguments(self) -> tuple[Any, ...]:
+        """What ``sum_pairs`` takes between photometry and what is filled in."""
         scaling, pieces = (self.centre, self.factor), (self.pieces, self.density, self.before)
-        sum_pairs(photometry, *scaling, *pieces, self.pairs, self.step, self.bias, out)
+        return (*scaling, *pieces, self.pairs, self.step, self.bias)
 
 
 def _usual_sum(lines: list[PiecewiseLinear], bias: NDArray[np.float32]) -> float:

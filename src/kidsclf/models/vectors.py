@@ -14,6 +14,7 @@ BITS = 512
 
 INT32, INT64 = ir.IntType(32), ir.IntType(64)
 WORDS = ir.VectorType(INT32, BITS // 32)
+NUMBERS = ir.VectorType(ir.FloatType(), BITS // 32)
 
 
 def _data(_: Any, array: Any) -> Any:
@@ -55,3 +56,14 @@ def repeated(builder: Any, word: Any, vector: Any) -> Any:
     nothing = ir.Constant(WORDS, ir.Undefined)
     one = builder.insert_element(nothing, word, ir.Constant(INT32, 0))
     return builder.bitcast(builder.shuffle_vector(one, nothing, all_of(WORDS, 0)), vector)
+
+
+def above_zero(builder: Any, numbers: Any) -> Any:
+    """Round what is above 0 of float32, else 0, to the nearest bfloat16, to even; give the bits."""
+    nothing = ir.Constant(NUMBERS, [0.0] * NUMBERS.count)
+    is_above = builder.fcmp_ordered(">", numbers, nothing)
+    bits = builder.bitcast(builder.select(is_above, numbers, nothing), WORDS)
+    even = builder.and_(builder.lshr(bits, all_of(WORDS, 16)), all_of(WORDS, 1))
+    bits = builder.add(builder.add(bits, all_of(WORDS, 0x7FFF)), even)
+    halves = ir.VectorType(ir.IntType(16), WORDS.count)
+    return builder.trunc(builder.lshr(bits, all_of(WORDS, 16)), halves)

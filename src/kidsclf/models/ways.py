@@ -14,12 +14,14 @@ from keras import layers
 from numpy.typing import NDArray
 
 from kidsclf.models.backend import Backend, Precision, has_accelerator
-from kidsclf.models.feng import HEAD_WIDTHS, IMAGE_VECTOR, PROBABILITIES, STAMPS
+from kidsclf.models.feng import HEAD_WIDTHS, IMAGE_VECTOR, PHOTOMETRY, PROBABILITIES, STAMPS
 from kidsclf.models.fold import fold
 from kidsclf.models.network import Photometry, Stamps
 from kidsclf.models.neural import inputs_of
 from kidsclf.models.photometry_tables import PhotometryTables, can_be_tabulated
 from kidsclf.models.rounded_tables import RoundedTables
+from kidsclf.models.tiled_network import TiledNetwork
+from kidsclf.models.tiles import have_tiles
 from kidsclf.models.unpacking import named, reading_codes
 
 _SUMS, _TOLD = "photometry_sums", "photometry_told"
@@ -78,6 +80,8 @@ def _on_keras(
     fewer = _rounded(model, tables)
     if fewer is None:
         return exact, _way(model, precision, tables, threads)
+    if have_tiles():
+        return exact, _by_tiles(model, fewer, threads)
     return exact, _after_rounded_tables(model, fewer, precision, threads)
 
 
@@ -96,6 +100,8 @@ def _on_openvino(
     fewer = _rounded(model, tables)
     if fewer is None:
         return exact, replace(exact, engine=engine.rounded(precision))
+    if have_tiles():
+        return exact, _by_tiles(model, fewer, threads)
     rounded = _after_rounded_tables(model, fewer, "float32", threads)
     engine = OpenvinoEngine.of(rounded.engine, threads).rounded(precision)
     return exact, replace(rounded, engine=engine)
@@ -153,6 +159,10 @@ def _after_rounded_tables(
         return {_TOLD: tables.told(photometry, threads).astype(kind, copy=False)}
 
     return Way(built, told_of)
+
+
+def _by_tiles(model: keras.Model, tables: RoundedTables, threads: int) -> Way:
+    return Way(TiledNetwork.of(model, tables, threads), lambda values, _: {PHOTOMETRY: values})
 
 
 def _with_head(

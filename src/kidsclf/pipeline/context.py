@@ -24,10 +24,10 @@ from kidsclf.surveys.column_map import ColumnMap
 SUMMARY = "summary"
 """Task name of the receipt that sums a whole stage up."""
 
-ANSWERED_BY, ON_GPU = "answered_by", "on_gpu"
+ANSWERED_BY, ON_GPU, BY_TILES = "answered_by", "on_gpu", "by_tiles"
+"""Facts of a task that scores: the backend, and whether a GPU or a processor's tiles answered."""
 SCORING = ("infer/compiled.py", "infer/score.py")
 """Code that training takes from ``infer``, for its fingerprint."""
-"""Fact of a task whose network answered on a GPU."""
 
 STAGE_ORDER = (
     *("ingest", "cutouts", "features", "match"),

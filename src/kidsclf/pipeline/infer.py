@@ -33,6 +33,7 @@ from kidsclf.models.novelty import Novelty
 from kidsclf.models.table import network_entry
 from kidsclf.pipeline.context import (
     ANSWERED_BY,
+    BY_TILES,
     ON_GPU,
     Context,
     Share,
@@ -233,7 +234,7 @@ def score_partition(
             FLAGS: flags,
         }
         path = HatsCatalogue(work.scores(name)).write(partition, pa.table(columns))
-    return Made(len(scores), (path,), _answered_by(name, config.infer))
+    return Made(len(scores), (path,), _answered_by(network, config.infer))
 
 
 @contextmanager
@@ -247,13 +248,16 @@ def _handing_on() -> Iterator[None]:
         yield
 
 
-def _answered_by(name: str, settings: InferSettings) -> dict[str, Any]:
-    """Note for the receipt what answered, and that a GPU did, where one did."""
-    if network_entry(name).family != "keras":
+def _answered_by(network: Answering, settings: InferSettings) -> dict[str, Any]:
+    """Note for the receipt what answered, and that a GPU or tiles did, where they did."""
+    one = network.members[0] if isinstance(network, Committee) else network
+    by_tiles = getattr(one, "by_tiles", None)
+    if by_tiles is None:  # of trees
         return {}
     backend = settings.answering_backend
     answered = backend if backend == "openvino" else running_backend()
-    return {ANSWERED_BY: answered, **({ON_GPU: True} if has_accelerator(backend) else {})}
+    facts = {ON_GPU: has_accelerator(backend), BY_TILES: by_tiles}
+    return {ANSWERED_BY: answered, **{name: True for name, is_so in facts.items() if is_so}}
 
 
 def _score_columns(sources: pa.Table, scores: Scores, calibration: Calibration) -> dict[str, Any]:
