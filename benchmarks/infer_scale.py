@@ -3,8 +3,8 @@
 27,335,836 sources is the catalogue that Feng et al. classify. They are drawn into partitions of
 100,000 before, and not counted; two workers of one thread score them, write their answers with
 receipts, and the client finishes the catalogue. Beside it the columns that are read, by pyarrow
-alone in the same two processes. Networks are those of ``infer``: random, as decided as trained
-ones.
+alone in the same two processes. Networks are those of ``infer``: taught for some epochs, as decided
+as trained ones.
 """
 
 import itertools

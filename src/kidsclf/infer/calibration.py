@@ -16,16 +16,17 @@ validation sources of that class. If a new source of the class comes from the sa
 its set holds the class with at least that probability, whatever the network.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from kidsclf.combinations import combinations
 from kidsclf.infer.compiled import calibrate_rows
 
 _TINY = float(np.finfo(np.float32).tiny)
@@ -151,11 +152,9 @@ def set_names(inside: NDArray[np.bool_], classes: Sequence[str]) -> pa.Array:
     >>> set_names(np.array([[True, True], [False, False]]), ("STAR", "QSO")).to_pylist()
     ['STAR+QSO', '']
     """
-    # Not null_handling="skip": pyarrow 26 leaves out rows in which everything is null.
-    parts = [
-        pc.if_else(pa.array(inside[:, place]), f"+{name}", "") for place, name in enumerate(classes)
-    ]
-    return pc.utf8_slice_codeunits(pc.binary_join_element_wise(*parts, ""), 1)
+    sets, which = combinations(inside)
+    names = ["+".join(itertools.compress(classes, each)) for each in sets]
+    return pa.array(names, pa.string()).take(pa.array(which))
 
 
 def sets_from_names(names: pa.ChunkedArray, classes: Sequence[str]) -> NDArray[np.bool_]:

@@ -19,6 +19,7 @@ from kidsclf.models.compiled_trees import GROUP, ask_trees
 from kidsclf.models.description import InputDescription
 from kidsclf.models.network import Photometry, Probabilities, Stamps
 from kidsclf.models.trees import TreeNetwork
+from kidsclf.models.vectors import room
 
 _LARGEST_BYTES = 64 * 1024**2
 """Of a model's file; while it is read, memory holds some ten times as much."""
@@ -94,7 +95,7 @@ class Forest:
                 f"{photometry.shape[1]}; train them on this survey"
             )
         out = np.empty((len(photometry), len(self.start)), np.float32)
-        ranks = np.zeros((2 * photometry.shape[1], LANES), self.rank)
+        ranks = room((2 * photometry.shape[1], LANES), self.rank)
         layout = (self.rows, self.limits, self.nodes, self.leaves, self.classes, self.start)
         ask_trees(photometry, self.cuts, self.counts, self.top, *layout, ranks, out)
         return out

@@ -12,14 +12,16 @@ photometry that its sample had.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from kidsclf.combinations import combinations
 from kidsclf.errors import StoreError
-from kidsclf.models.nearest import nearest_points
+from kidsclf.models.nearest import TOGETHER, nearest_points
+from kidsclf.models.vectors import aligned
 from kidsclf.schema import magnitude_column
 
 Floats = NDArray[np.float64]
@@ -76,12 +78,14 @@ class Novelty:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Find the nearest centre of sources, its number (n,) and its distance (n,)."""
         missing = ~np.isfinite(magnitudes)
-        patterns, which = _patterns(missing)
+        patterns, which = combinations(missing)
         maps = np.stack(
-            [self.scale @ expectation(self.covariance, pattern) for pattern in patterns]
+            [(self.scale @ expectation(self.covariance, pattern)).T for pattern in patterns]
         )
         places, squares = np.empty(len(which), np.int64), np.empty(len(which), np.float32)
-        columns = np.ascontiguousarray(self.points.T)
+        nowhere = ((0, -len(self.points) % TOGETHER), (0, 0))
+        padded = np.pad(self.points, nowhere, constant_values=np.inf)
+        columns = aligned(padded.T)
         nearest_points(magnitudes, self.centre, maps, which, columns, places, squares)
         return places, np.where(missing.all(axis=1), np.float32(np.nan), np.sqrt(squares))
 
@@ -163,19 +167,6 @@ def expectation(covariance: Floats, missing: NDArray[np.bool_]) -> Floats:
         known = covariance[np.ix_(there, there)]
         matrix[np.ix_(gone, there)] = np.linalg.solve(known, covariance[np.ix_(there, gone)]).T
     return matrix
-
-
-def _patterns(missing: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """List the combinations of missing bands that occur, and which one each row has."""
-    packed = np.packbits(missing, axis=1)
-    padded = np.zeros((len(missing), -(-packed.shape[1] // 8) * 8), np.uint8)
-    padded[:, : packed.shape[1]] = packed
-    words = padded.view(np.uint64)
-    keys = words[:, 0] if words.shape[1] == 1 else words
-    _, first, which = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    if not len(first):
-        return np.zeros((1, missing.shape[1]), bool), np.empty(0, np.int64)
-    return missing[first], cast("NDArray[np.int64]", which.reshape(-1))
 
 
 def _damaged(found: str) -> StoreError:

@@ -18,6 +18,7 @@ from kidsclf.models.feng import HEAD_WIDTHS, PHOTOMETRY_WIDTHS, SEQUENCE, STANDA
 from kidsclf.models.network import Photometry
 from kidsclf.models.piecewise import tabulate
 from kidsclf.models.threads import fill_in_threads
+from kidsclf.models.vectors import aligned
 
 
 def can_be_tabulated(model: keras.Model) -> bool:
@@ -64,7 +65,7 @@ class PhotometryTables:
             width,
             branch.nodes,
             cells(branch.nodes),
-            np.ascontiguousarray(branch.values @ by_feature, np.float32),
+            aligned((branch.values @ by_feature).astype(np.float32)),
             bias.astype(np.float32),
         )
 

@@ -18,6 +18,7 @@ from kidsclf.models.network import Photometry
 from kidsclf.models.photometry_tables import PhotometryTables
 from kidsclf.models.piecewise import PiecewiseLinear, thinned
 from kidsclf.models.threads import fill_in_threads
+from kidsclf.models.vectors import aligned
 
 TOLERANCE = 2.0**-12
 """By how much fewer pieces may change what one feature says, over the usual size of the sums.
@@ -75,7 +76,7 @@ class RoundedTables:
             pieces=np.concatenate([_ends(line.nodes) for line in lines]),
             density=(SHARES / lengths).astype(np.float32),
             before=np.array(before, np.int32),
-            pairs=np.concatenate([_pairs(np.rint(each / entry)) for each in apart]),
+            pairs=aligned(np.concatenate([_pairs(np.rint(each / entry)) for each in apart])),
             step=np.float32(entry / SHARES),
             bias=(exact.bias + np.sum(middles, axis=0)).astype(np.float32),
         )

@@ -20,7 +20,7 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from kidsclf.models.vectors import INT64, NUMBERS, above_zero, loaded, stored
+from kidsclf.models.vectors import INT64, NUMBERS, above_zero, aligned, loaded, stored
 
 SIDE = 32
 """Rows and columns of a product; the number of columns on the left is a multiple of it."""
@@ -70,7 +70,7 @@ def packed(kernel: NDArray[Any]) -> NDArray[np.uint16]:
     depth, width = kernel.shape
     bits = kernel.astype(ml_dtypes.bfloat16).view(np.uint16)
     parts = bits.reshape(depth // SIDE, _TILE, 2, width // SIDE, 2, _TILE)
-    return np.ascontiguousarray(parts.transpose(3, 0, 4, 1, 5, 2))
+    return aligned(parts.transpose(3, 0, 4, 1, 5, 2))
 
 
 def _set_up(_: Any, words: Any) -> Any:

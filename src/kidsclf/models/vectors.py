@@ -3,11 +3,14 @@
 They are LLVM's own, not a processor's: any that numba knows runs them, as wide as it can.
 """
 
+import math
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+from numpy.typing import DTypeLike, NDArray
 
 BITS = 512
 """Of a vector; a processor with narrower ones takes several."""
@@ -27,6 +30,24 @@ def _data(_: Any, array: Any) -> Any:
 
 data: Any = intrinsic(_data)
 """Gives the address of the first element of an array."""
+
+
+def room(shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
+    """Make an array of zeros that starts where a vector of it lies in one line of the cache.
+
+    One that lies in two takes twice as long to read.
+    """
+    size = math.prod(shape) * np.dtype(kind).itemsize
+    around = np.zeros(size + BITS // 8, np.uint8)
+    start = -around.ctypes.data % (BITS // 8)
+    return around[start : start + size].view(kind).reshape(shape)
+
+
+def aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """Copy an array to where a vector should start (``room``)."""
+    copy = room(array.shape, array.dtype)
+    copy[...] = array
+    return copy
 
 
 def vector_of(bits: int) -> Any:

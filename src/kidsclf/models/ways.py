@@ -21,7 +21,6 @@ from kidsclf.models.neural import inputs_of
 from kidsclf.models.photometry_tables import PhotometryTables, can_be_tabulated
 from kidsclf.models.rounded_tables import RoundedTables
 from kidsclf.models.tiled_network import TiledNetwork
-from kidsclf.models.tiles import have_tiles
 from kidsclf.models.unpacking import named, reading_codes
 
 _SUMS, _TOLD = "photometry_sums", "photometry_told"
@@ -80,7 +79,7 @@ def _on_keras(
     fewer = _rounded(model, tables)
     if fewer is None:
         return exact, _way(model, precision, tables, threads)
-    if have_tiles():
+    if TiledNetwork.can_answer(model):
         return exact, _by_tiles(model, fewer, threads)
     return exact, _after_rounded_tables(model, fewer, precision, threads)
 
@@ -100,7 +99,7 @@ def _on_openvino(
     fewer = _rounded(model, tables)
     if fewer is None:
         return exact, replace(exact, engine=engine.rounded(precision))
-    if have_tiles():
+    if TiledNetwork.can_answer(model):
         return exact, _by_tiles(model, fewer, threads)
     rounded = _after_rounded_tables(model, fewer, "float32", threads)
     engine = OpenvinoEngine.of(rounded.engine, threads).rounded(precision)

@@ -17,7 +17,7 @@ from kidsclf.models.description import InputDescription
 prepare_backend("tensorflow", 2)
 
 
-from kidsclf.models import ways  # noqa: E402
+from kidsclf.models import tiled_network  # noqa: E402
 from kidsclf.models.inference import FoldedNetwork  # noqa: E402
 from kidsclf.models.neural import NeuralNetwork  # noqa: E402
 from kidsclf.models.table import network_entry  # noqa: E402
@@ -80,7 +80,7 @@ def test_products_are_those_of_bfloat16_numbers(depth):
 def test_they_round_no_more_than_keras_does(network, photometry, monkeypatch):
     exact = FoldedNetwork.of(network, "float32", 1).predict(photometry, None, 64)
     tiled = FoldedNetwork.of(network, "bfloat16", 1)
-    monkeypatch.setattr(ways, "have_tiles", lambda: False)
+    monkeypatch.setattr(tiled_network, "have_tiles", lambda: False)
     without = FoldedNetwork.of(network, "bfloat16", 1)
     assert tiled.by_tiles
     assert not without.by_tiles
@@ -101,7 +101,7 @@ def test_an_answer_does_not_depend_on_its_neighbours(network, photometry, rows):
 
 
 def test_a_processor_without_tiles_leaves_it_to_keras(network, photometry, monkeypatch):
-    monkeypatch.setattr(ways, "have_tiles", lambda: False)
+    monkeypatch.setattr(tiled_network, "have_tiles", lambda: False)
     said = FoldedNetwork.of(network, "bfloat16", 1).predict(photometry, None, 64)
     trained = network.predict(photometry, None, 64)
     assert 0 < np.abs(said - trained).max() < 0.1
