@@ -568,7 +568,7 @@ def _teach(model: Any, photometry: np.ndarray, codes: np.ndarray) -> None:
     taught = keras.models.clone_model(model)  # a model that is kept has no optimizer
     taught.set_weights(model.get_weights())
     taught.compile(optimizer, "sparse_categorical_crossentropy")
-    taught.fit(photometry, codes, settings.batch_size, EPOCHS, verbose=0)
+    taught.fit({"photometry": photometry}, codes, settings.batch_size, EPOCHS, verbose=0)
     model.set_weights(taught.get_weights())
 
 
