@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kidsclf.models.backend import Backend, Precision, is_out_of_memory
+from kidsclf.models.compiled import lead_rows
 from kidsclf.models.description import InputDescription
 from kidsclf.models.network import (
     ROWS_WITHOUT_STAMPS,
@@ -132,5 +133,6 @@ class FoldedNetwork:
 
 def _lead(probabilities: Probabilities) -> NDArray[np.float32]:
     """By how much the most probable class is ahead of the next."""
-    two = np.partition(probabilities, -2, axis=1)[:, -2:]
-    return np.asarray(two[:, 1] - two[:, 0])
+    leads = np.empty(len(probabilities), np.float32)
+    lead_rows(probabilities, leads)
+    return leads

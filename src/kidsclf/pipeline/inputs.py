@@ -84,10 +84,12 @@ class Sources:
     @cached_property
     def magnitudes(self) -> NDArray[np.float32]:
         """AB magnitudes in the bands of the network, (n, bands); NaN where not measured."""
-        return self.magnitudes_in(self.description.bands)
+        return magnitudes_of(self.table, self.description.bands)
 
     def magnitudes_in(self, bands: Sequence[str]) -> NDArray[np.float32]:
         """AB magnitudes in some of the bands that were read, (n, bands); NaN where not measured."""
+        if tuple(bands) == self.description.bands:
+            return self.magnitudes
         return magnitudes_of(self.table, bands)
 
     def magnitude(self, band: str) -> NDArray[np.float32] | None:
