@@ -192,10 +192,17 @@ def test_nothing_is_measured_where_nothing_is_to_be_chosen(tmp_path):
     assert here.done == 0
 
 
+OF_TORCH = (
+    "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: "
+    "you tried to allocate 400000000000000 bytes. Error code 12 (Cannot allocate memory)"
+)
+"""What PyTorch 2.13 says on a processor."""
+
+
 def test_out_of_memory_is_told_from_other_errors():
     names = ("ResourceExhaustedError", "OutOfMemoryError")
     kinds = [type(name, (RuntimeError,), {}) for name in names]
-    texts = map(RuntimeError, ("RESOURCE_EXHAUSTED: 2 GiB", "allocator.cpp:79: std::bad_alloc"))
-    for error in (*(kind("full") for kind in kinds), *texts):
+    texts = ("RESOURCE_EXHAUSTED: 2 GiB", "allocator.cpp:79: std::bad_alloc", OF_TORCH)
+    for error in (*(kind("full") for kind in kinds), *map(RuntimeError, texts)):
         assert is_out_of_memory(error)
     assert not is_out_of_memory(RuntimeError("shapes differ"))

@@ -1,5 +1,6 @@
 """The main job over a small survey: what it leaves, and that others can open it."""
 
+import importlib.util
 import json
 import shutil
 
@@ -120,11 +121,14 @@ def test_no_page_is_drawn_where_none_is_asked_for(finished_run, command, workers
     assert not (work / "report/index.html").exists()  # it told of other tables
 
 
-def test_it_runs_on_another_backend(small_survey, command, tmp_path):
-    """A worker learns and answers on JAX. Its threads are those of before, so it stays."""
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_it_runs_on_another_backend(small_survey, command, tmp_path, backend):
+    """A worker learns and answers on it. Its threads are those of before, so it stays."""
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed; it is no dependency")
     work = tmp_path / "work"
-    asked = ("train.neural.epochs=1", "train.threads=1", "infer.backend=jax", "cluster.workers=1")
-    asked += ('train.networks=["mlp"]', "cluster.dashboard_port=0")
+    asked = ("train.neural.epochs=1", "train.threads=1", "cluster.workers=1")
+    asked += (f"infer.backend={backend}", 'train.networks=["mlp"]', "cluster.dashboard_port=0")
     given = [word for each in asked for word in ("--set", each)]
     done = command(small_survey / "run.toml", "--workdir", work, *given)
     assert done.code == 0, done.err
@@ -133,6 +137,6 @@ def test_it_runs_on_another_backend(small_survey, command, tmp_path):
     paths = list((work / "receipts/infer").glob("mlp@*.json"))
     receipts = [json.loads(each.read_text()) for each in paths]
     assert receipts
-    assert {each["facts"]["answered_by"] for each in receipts} == {"jax"}
+    assert {each["facts"]["answered_by"] for each in receipts} == {backend}
     said = np.stack([scores[f"p_{each}"] for each in ("star", "qso", "galaxy")], axis=1)
     np.testing.assert_allclose(said.sum(axis=1), 1, atol=1e-5)

@@ -99,8 +99,9 @@ class Quadrant(keras.layers.Layer):  # type: ignore[misc]
         others their mean absolute deviations from it.
         """
         half = (maps.shape[1] + 1) // 2
-        images = [maps, ops.flip(maps, 1), ops.flip(maps, 2), ops.flip(ops.flip(maps, 1), 2)]
-        images = [image[:, :half, :half] for image in images]
+        upper, lower = maps[:, :half], ops.flip(maps[:, -half:], 1)
+        images = [upper[:, :, :half], lower[:, :, :half]]
+        images += [ops.flip(each[:, :, -half:], 2) for each in (upper, lower)]
         images += [ops.swapaxes(image, 1, 2) for image in images]
         mean = sum(images) / len(images)
         deviation = sum(ops.abs(image - mean) for image in images) / len(images)
