@@ -13,16 +13,19 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 from weakref import WeakSet
 
 import psutil
 from distributed import Nanny, NannyPlugin, Status, Worker, WorkerPlugin
-from distributed.nanny import WorkerProcess
 
 _BEFORE_RUNNING = (Status.undefined, Status.created, Status.init, Status.starting)
+_WITH_A_WORKER = (*_BEFORE_RUNNING, Status.running)
 _LOOK_SECONDS = 0.05
+_STARTING_SECONDS = 5.0
+"""How long a nanny that is told to go waits for its worker to have started."""
 _NEWS_SECONDS = 2.0
 """How long a finished task's news may take to the client."""
 
@@ -91,24 +94,37 @@ def _pass_on(before: Any, number: int, frame: Any) -> None:
 
 
 def _tell_worker(nanny: Nanny) -> bool:
-    """Pass the signal on, to a worker that is starting once it has; False where there is none."""
-    if nanny.process is None or nanny.status not in (*_BEFORE_RUNNING, Status.running):
+    """Pass the signal on, to a worker that is starting once it has; False where none is to be."""
+    if nanny.status not in _WITH_A_WORKER:
         return False
-    nanny.loop.add_callback_from_signal(_tell_once_started, nanny.process)
+    _soon(nanny.loop, _tell_once_started, nanny)
     return True
 
 
-async def _tell_once_started(process: WorkerProcess) -> None:
-    """Send the signal to a worker, which may have begun a task before its nanny knows of it."""
-    while process.status in _BEFORE_RUNNING:
+async def _tell_once_started(nanny: Nanny) -> None:
+    """Send the signal to a worker, which may have begun a task before its nanny knows of it.
+
+    One that has just died is started again, and then told. One that takes long to start has no
+    task, and goes with its nanny.
+    """
+    deadline = time.monotonic() + _STARTING_SECONDS
+    while nanny.status in _WITH_A_WORKER and time.monotonic() < deadline:
+        process = nanny.process
+        if process is not None and process.status == Status.running and process.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGTERM)
+                return
         await asyncio.sleep(_LOOK_SECONDS)
-    with suppress(ProcessLookupError):
-        if process.pid is not None:  # else it has ended meanwhile
-            os.kill(process.pid, signal.SIGTERM)
+    await nanny.close(reason="SIGTERM")
 
 
 def _begin_to_leave(worker: Worker, reason: str) -> None:
-    worker.loop.add_callback(leave, worker, reason)
+    _soon(worker.loop, leave, worker, reason)
+
+
+def _soon(loop: Any, work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+    """Begin something from within a signal's handler: a loop that sleeps has to be woken."""
+    loop.asyncio_loop.call_soon_threadsafe(loop.add_callback, work, *arguments)
 
 
 async def leave(worker: Worker, reason: str) -> None:
@@ -124,13 +140,18 @@ async def leave(worker: Worker, reason: str) -> None:
     deadline = time.monotonic() + _NEWS_SECONDS
     while worker.data and time.monotonic() < deadline:
         await asyncio.sleep(_LOOK_SECONDS)
-    while await _scheduler_lags(worker):
-        await asyncio.sleep(_LOOK_SECONDS)
-    await worker.scheduler.retire_workers(
-        workers=[worker.address], close_workers=False, remove=True, stimulus_id="kidsclf-leaving"
-    )
-    await asyncio.sleep(_LOOK_SECONDS)  # the scheduler also says so to the worker
-    await worker.close(nanny=True, reason=reason)
+    try:
+        while await _scheduler_lags(worker):
+            await asyncio.sleep(_LOOK_SECONDS)
+        await worker.scheduler.retire_workers(
+            workers=[worker.address],
+            close_workers=False,
+            remove=True,
+            stimulus_id="kidsclf-leaving",
+        )
+        await asyncio.sleep(_LOOK_SECONDS)  # the scheduler also says so to the worker
+    finally:
+        await worker.close(nanny=True, reason=reason)
 
 
 async def _scheduler_lags(worker: Worker) -> bool:
@@ -143,7 +164,8 @@ async def _scheduler_lags(worker: Worker) -> bool:
         processing = await worker.scheduler.processing(workers=[worker.address])
     except KeyError:  # it knows this worker no more
         return False
-    tasks = (worker.state.tasks.get(key) for key in processing[worker.address])
+    # It names a worker by number where that names itself by host.
+    tasks = (worker.state.tasks.get(key) for keys in processing.values() for key in keys)
     return any(task is not None and task.state in ("memory", "error") for task in tasks)
 
 
