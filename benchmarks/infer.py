@@ -463,8 +463,8 @@ def make_work(root: Path, name: str, rows: int) -> dict[str, Any]:
     }
     _trained.cache_clear()
     inputs = _in_memory(root, name)
-    few = [None if each is None else each[:TAUGHT] for each in inputs]
-    lead = np.sort(_ready(root, name).predict(*few, _batch(name)), axis=1)
+    others = [None if each is None else each[-TAUGHT:] for each in inputs]
+    lead = np.sort(_ready(root, name).predict(*others, _batch(name)), axis=1)
     made["close calls"] = round(float((lead[:, -1] - lead[:, -2] < 0.05).mean()), 4)
     return made
 

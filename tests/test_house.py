@@ -145,3 +145,17 @@ def test_what_a_gpu_machine_lacks_is_what_kidsclf_needs_less_what_it_has():
     assert not set(needed) & {"kidsclf", "pytest", *there, *WITHOUT}
     pins = _pins()
     assert all(pins.get(name, version) == version for name, version in needed.items())
+
+
+def test_what_makes_scores_is_all_in_their_fingerprint():
+    """Of modules beside the packages, those that bear on no result are few."""
+    bears_on_none = {"errors", "config", "config_file", "places", "object_store", "compiling"}
+    source, imported = CHECKOUT / "src/kidsclf", set()
+    for package in ("pipeline", "infer", "models", "features", "train", "reduce"):
+        for path in (source / package).rglob("*.py"):
+            imported |= set(
+                re.findall(r"^from kidsclf\.(\w+) import", path.read_text(), re.MULTILINE)
+            )
+    modules = {name for name in imported if (source / f"{name}.py").exists()}
+    hashed = set(re.findall(r'"(\w+)\.py"', (source / "pipeline/context.py").read_text()))
+    assert modules - bears_on_none <= hashed

@@ -235,12 +235,13 @@ def _as_before_if_refused(
         yield
     except KidsclfError:
         if not engine.has_worked:
-            for record in left_out:
-                write_quarantined(work.quarantine, record)
-            now = work.settings.read_text(encoding="utf-8")
-            if _asked(now) != _asked(before.get(work.settings, "")):
-                for path, text in before.items():
-                    write_text(path, text) if text else path.unlink(missing_ok=True)
+            with suppress(OSError, KidsclfError):  # why it was refused is what has to be said
+                for record in left_out:
+                    write_quarantined(work.quarantine, record)
+                now = work.settings.read_text(encoding="utf-8")
+                if _asked(now) != _asked(before.get(work.settings, "")):
+                    for path, text in before.items():
+                        write_text(path, text) if text else path.unlink(missing_ok=True)
         raise
 
 

@@ -9,6 +9,7 @@ import ml_dtypes
 import numba
 import numpy as np
 import pytest
+import scipy.special
 from as_trained import as_if_trained
 
 from kidsclf.models.backend import prepare_backend
@@ -17,7 +18,9 @@ from kidsclf.models.description import InputDescription
 prepare_backend("tensorflow", 2)
 
 
+from kidsclf.config import InferSettings  # noqa: E402
 from kidsclf.models import tiled_network  # noqa: E402
+from kidsclf.models.committee import Committee  # noqa: E402
 from kidsclf.models.inference import FoldedNetwork  # noqa: E402
 from kidsclf.models.neural import NeuralNetwork  # noqa: E402
 from kidsclf.models.table import network_entry  # noqa: E402
@@ -32,17 +35,22 @@ from kidsclf.models.tiles import (  # noqa: E402
     set_up,
 )
 from kidsclf.models.vectors import data  # noqa: E402
+from kidsclf.pipeline.infer import _answered_by  # noqa: E402
 
 needs_tiles = pytest.mark.skipif(not have_tiles(), reason="this processor has no tiles (AMX)")
 
 
-@pytest.fixture(scope="module")
-def network():
-    description = InputDescription(tuple("ugriZYJHK"), (), 21, ("STAR", "QSO", "GALAXY"))
+def made(bands, classes):
+    description = InputDescription(tuple(bands), (), 21, tuple(f"C{k}" for k in range(classes)))
     entry = network_entry("mlp")
     module, function = entry.builder.split(":")
     model = getattr(importlib.import_module(module), function)(description, 0)
     return NeuralNetwork(entry, description, as_if_trained(model, 5))
+
+
+@pytest.fixture(scope="module")
+def network():
+    return made("ugriZYJHK", 3)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +97,43 @@ def test_they_round_no_more_than_keras_does(network, photometry, monkeypatch):
         for each in (tiled, without)
     )
     assert 0 < off < 1.1 * off_without
+
+
+def in_numpy(model, tables, photometry):
+    """Answer in float64, where only what a layer says is rounded to bfloat16."""
+    values = tables.told(photometry, 1).astype(np.float64)
+    for width in (256, 128, 64):
+        kernel, bias = model.get_layer(f"head_{width}").get_weights()
+        said = values @ kernel.astype(ml_dtypes.bfloat16).astype(np.float64) + bias
+        values = np.maximum(said, 0).astype(ml_dtypes.bfloat16).astype(np.float64)
+    kernel, bias = model.get_layer("probabilities").get_weights()
+    return scipy.special.softmax(values @ kernel.astype(np.float64) + bias, axis=1)
+
+
+@needs_tiles
+@pytest.mark.parametrize(("bands", "classes"), [("u", 2), ("ugriz", 16), ("ugriZYJHK", 3)])
+def test_only_what_a_layer_says_is_rounded(bands, classes, photometry):
+    network = made(bands, classes)
+    engine = FoldedNetwork.of(network, "bfloat16", 1)._rounded.engine
+    asked = photometry[:, : 2 * len(bands) - 1]
+    said = engine.predict_on_batch({"photometry": asked})
+    off = np.abs(said - in_numpy(network.model, engine.tables, asked)).max(axis=1)
+    # Sums in another order may be rounded another way, seldom.
+    assert (off < 1e-5).mean() > 0.95
+    assert off.max() < 0.05
+
+
+@needs_tiles
+def test_a_receipt_tells_of_them(network):
+    one = FoldedNetwork.of(network, "bfloat16", 1)
+    exact = FoldedNetwork.of(network, "float32", 1)
+    by_tiles = {"by_tiles": True}
+    for each, facts in ((one, by_tiles), (Committee([one]), by_tiles), (exact, {})):
+        assert _answered_by(each, InferSettings()) == {"answered_by": "tensorflow", **facts}
+
+
+def test_more_classes_than_a_tile_has_columns_are_left_to_keras():
+    assert not FoldedNetwork.of(made("u", 17), "bfloat16", 1).by_tiles
 
 
 @needs_tiles

@@ -1,5 +1,7 @@
 """Novelty: a distance that units and batches do not change, and a share that holds its promise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -70,6 +72,17 @@ def test_distances_are_those_to_the_nearest_centre(learnt):
     places, distances = learnt.nearest(full)
     np.testing.assert_array_equal(places, apart.argmin(axis=1))
     np.testing.assert_allclose(distances, apart.min(axis=1), rtol=1e-4, atol=1e-5)
+
+
+def test_of_equally_near_centres_the_first_is_taken(learnt):
+    twice = replace(learnt, points=np.repeat(learnt.points[:21], 2, axis=0))
+    magnitudes, _ = draw(7, 300)
+    places, _ = twice.nearest(magnitudes)
+    assert (places % 2 == 0).all()
+    beyond = np.full((1, len(BANDS)), 3e38, np.float32)
+    places, distances = twice.nearest(beyond)
+    assert 0 <= places[0] < len(twice.points)
+    assert not np.isnan(distances[0])
 
 
 def test_a_missing_magnitude_is_what_the_others_let_expect(learnt):

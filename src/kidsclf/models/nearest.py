@@ -105,7 +105,7 @@ def nearest_points(numbers, centre, maps, which, points, places, squares):  # ty
     which : int64 array (n,)
         Of the maps, the one to use.
     points : float32 array (d, k)
-        A multiple of ``TOGETHER``; infinity is nowhere.
+        A multiple of ``TOGETHER``; what repeats one before it is never the nearest.
     places : int64 array (n,)
         Changed in place: the nearest point, of equal ones the first.
     squares : float32 array (n,)

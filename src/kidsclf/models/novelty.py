@@ -83,8 +83,7 @@ class Novelty:
             [(self.scale @ expectation(self.covariance, pattern)).T for pattern in patterns]
         )
         places, squares = np.empty(len(which), np.int64), np.empty(len(which), np.float32)
-        nowhere = ((0, -len(self.points) % TOGETHER), (0, 0))
-        padded = np.pad(self.points, nowhere, constant_values=np.inf)
+        padded = np.pad(self.points, ((0, -len(self.points) % TOGETHER), (0, 0)), mode="edge")
         columns = aligned(padded.T)
         nearest_points(magnitudes, self.centre, maps, which, columns, places, squares)
         return places, np.where(missing.all(axis=1), np.float32(np.nan), np.sqrt(squares))

@@ -1,9 +1,9 @@
 """A network of photometry that answers by rounded tables and by tiles, where a processor has them.
 
-What follows the tables is small: of the 0.9 us that it took of a source as a Keras model a third
-was the products. Sums are of float32; what a layer says is rounded to bfloat16 once, with its bias
-added, where Keras rounds before and after. The last kernel is in two halves of bfloat16, and so
-rounded less than float32 sums round.
+What follows the tables is small: of the 0.9 us that it took of a source as a Keras model the
+products were less than half. Sums are of float32; what a layer says is rounded to bfloat16 once,
+with its bias added, where Keras rounds before and after. The last kernel is in two halves of
+bfloat16, and so rounded less than float32 sums round.
 """
 
 from collections.abc import Mapping

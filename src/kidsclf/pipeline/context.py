@@ -163,7 +163,7 @@ def code_fingerprint(*packages: str) -> str:
     """Hash the version and the source files of the stages and of some of our packages."""
     digest = hashlib.blake2b(__version__.encode(), digest_size=16)
     root = Path(str(resources.files("kidsclf")))
-    for package in ("pipeline", "schema.py", *sorted(packages)):
+    for package in ("pipeline", "schema.py", "combinations.py", *sorted(packages)):
         paths = (root / package).rglob("*") if (root / package).is_dir() else (root / package,)
         for path in sorted(paths):
             if path.suffix in {".py", ".toml", ".html", ".css", ".js", ".j2"}:
