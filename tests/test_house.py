@@ -31,6 +31,7 @@ MODULES = sorted(
     for module in pkgutil.walk_packages(kidsclf.__path__, "kidsclf.")
     if not module.name.endswith("__main__")
 )
+TAKEN = re.compile(r"^from kidsclf\.(\w+) import", re.MULTILINE)
 MAKE_COMMAND = re.compile(r"(?:^|`)\s*\$?\s*make ([a-z-]+)", re.MULTILINE)
 
 
@@ -153,9 +154,7 @@ def test_what_makes_scores_is_all_in_their_fingerprint():
     source, imported = CHECKOUT / "src/kidsclf", set()
     for package in ("pipeline", "infer", "models", "features", "train", "reduce"):
         for path in (source / package).rglob("*.py"):
-            imported |= set(
-                re.findall(r"^from kidsclf\.(\w+) import", path.read_text(), re.MULTILINE)
-            )
+            imported |= set(TAKEN.findall(path.read_text(encoding="utf-8")))
     modules = {name for name in imported if (source / f"{name}.py").exists()}
     hashed = set(re.findall(r'"(\w+)\.py"', (source / "pipeline/context.py").read_text()))
     assert modules - bears_on_none <= hashed
