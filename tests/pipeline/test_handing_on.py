@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
 
@@ -158,3 +159,37 @@ def test_a_worker_that_leaves_awaits_what_is_being_ended():
 
     asyncio.run(go())
     assert seen == [set(), set()]
+
+
+@pytest.mark.parametrize("status", [Status.running, Status.paused])
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_worker_leaves_once_the_scheduler_knows_what_it_has_done(status, refuses):
+    """It is asked by a name of its own making, and whatever it answers at last, the worker goes."""
+    said = [{"by number": ["this", "next"]}, {"by number": ["this"]}, {"by number": ["next"]}]
+    left, closed = [], []
+
+    async def under_way(*_, **__):
+        return said.pop(0)
+
+    async def retire(*_, **__):
+        left.append(len(said))
+        if refuses:
+            raise OSError("the scheduler is gone")
+
+    async def close(*_, **__):
+        closed.append(True)
+
+    states = {"this": "memory", "next": "ready"}
+    tasks = {name: SimpleNamespace(state=state) for name, state in states.items()}
+    worker = SimpleNamespace(
+        status=status,
+        state=SimpleNamespace(executing=set(), long_running=set(), tasks=tasks),
+        data={},
+        address="by name",
+        scheduler=SimpleNamespace(retire_workers=retire, processing=under_way),
+        close=close,
+    )
+    with pytest.raises(OSError, match="gone") if refuses else nullcontext():
+        asyncio.run(leave(worker, "told to"))
+    assert left == [0]
+    assert closed == [True]

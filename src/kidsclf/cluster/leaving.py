@@ -115,7 +115,8 @@ async def _tell_once_started(nanny: Nanny) -> None:
                 os.kill(process.pid, signal.SIGTERM)
                 return
         await asyncio.sleep(_LOOK_SECONDS)
-    await nanny.close(reason="SIGTERM")
+    if nanny.status in _WITH_A_WORKER:
+        await nanny.close(reason="SIGTERM")
 
 
 def _begin_to_leave(worker: Worker, reason: str) -> None:
