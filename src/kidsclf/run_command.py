@@ -121,7 +121,8 @@ def run(options: argparse.Namespace) -> int:
         print(line)
     behind = stages_behind(outcomes, report=config.run.report)
     if behind:
-        print(f"not run after that: {', '.join(behind)}; what they made before is of older results")
+        names = ", ".join(behind)
+        print(f"not run after that: {names}; if they made anything, it is of older results")
     return _exit_code(work)
 
 

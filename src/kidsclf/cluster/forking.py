@@ -9,7 +9,7 @@ among the imports.
 import os
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from typing import Any
 
@@ -86,4 +86,5 @@ def _end_server() -> None:
     """End it at once: its workers are gone, or are not to be waited for."""
     if _SERVER._forkserver_pid is not None:
         os.kill(_SERVER._forkserver_pid, signal.SIGKILL)
-        _SERVER._stop()
+        with suppress(FileNotFoundError):  # where Python ends, its folder may have gone before
+            _SERVER._stop()
