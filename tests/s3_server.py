@@ -54,7 +54,7 @@ class S3Server:
         return bucket
 
     def _tool(self, command: str) -> None:
-        subprocess.run(["bash", TOOL, command, self.folder], check=True, timeout=120)
+        subprocess.run(["bash", TOOL, command, self.folder], check=True, timeout=400)
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def running_server(folder: Path) -> Iterator[S3Server]:
             ["bash", TOOL, "start", folder],
             stdout=subprocess.PIPE,
             text=True,
-            timeout=180,
+            timeout=400,
             check=True,
         )
         yield S3Server(started.stdout.strip().splitlines()[-1], folder)

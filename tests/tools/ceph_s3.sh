@@ -88,8 +88,8 @@ start_monitor() {
 start_osd() {
     local id
     id=$(cat /proc/sys/kernel/random/uuid)
-    timeout 60 ceph -c "$conf" osd new "$id" >/dev/null
-    timeout 60 ceph -c "$conf" osd crush add osd.0 1.0 root=default host=localhost 2>/dev/null
+    timeout 180 ceph -c "$conf" osd new "$id" >/dev/null
+    timeout 180 ceph -c "$conf" osd crush add osd.0 1.0 root=default host=localhost 2>/dev/null
     ceph-osd -c "$conf" -i 0 --mkfs --osd-uuid "$id"
     ceph-osd -c "$conf" -i 0 >/dev/null
 }
@@ -98,7 +98,7 @@ start_gateway() {
     radosgw -c "$conf" -n client.gateway
     local address
     address=$(cat "$folder/address")
-    for _ in $(seq 300); do
+    for _ in $(seq 900); do
         if python3 -c "import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=5)" \
             "$address" 2>/dev/null; then
             return
@@ -111,7 +111,7 @@ start_gateway() {
 }
 
 add_user() {  # name
-    timeout 60 radosgw-admin -c "$conf" -n client.gateway user create --uid="$1" \
+    timeout 180 radosgw-admin -c "$conf" -n client.gateway user create --uid="$1" \
         --display-name="$1" --access-key="$1" --secret-key="$1-secret" >/dev/null
 }
 
