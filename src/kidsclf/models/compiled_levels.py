@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kidsclf.models.vectors import INT64, all_of, loaded, repeated, stored, vector_of
+from kidsclf.models.vectors import INT64, NOTHING, all_of, loaded, repeated, stored, vector_of
 
 LANES = 256
 """Sources of a block; what is known of them fits into the fastest memory."""
@@ -48,7 +48,7 @@ def _ask_levels(_: Any, ranks: Any, rows: Any, limits: Any, levels: Any, places:
                     tree.ask(level)
             for place, at in zip(tree.places, starts, strict=True):
                 stored(builder, builder.load(place), places, at)
-        return ir.Constant(ir.IntType(8).as_pointer(), None)
+        return NOTHING
 
     return types.void(ranks, rows, limits, levels, places), generate
 

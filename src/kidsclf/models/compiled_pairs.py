@@ -18,6 +18,7 @@ from kidsclf.compiling import njit
 from kidsclf.models.vectors import (
     INT32,
     INT64,
+    NOTHING,
     NUMBERS,
     WORDS,
     above_zero,
@@ -68,7 +69,7 @@ def _add_pairs(  # type: ignore[no-untyped-def]
                 told = builder.fmul(builder.sitofp(builder.load(each), NUMBERS), steps)
                 told = builder.fadd(told, loaded(builder, bias, place, NUMBERS))
                 stored(builder, above_zero(builder, told), out, place)
-        return ir.Constant(ir.IntType(8).as_pointer(), None)
+        return NOTHING
 
     return types.void(pairs, starts, shares, sizes, step, bias, out), generate
 

@@ -12,6 +12,7 @@ from kidsclf.compiling import njit
 from kidsclf.models.vectors import (
     INT32,
     INT64,
+    NOTHING,
     NUMBERS,
     WORDS,
     all_of,
@@ -60,7 +61,7 @@ def _nearest_of_lanes(
         nothing = ir.Constant(INT64, 0)
         stored(builder, builder.load(least), squares, nothing)
         stored(builder, builder.load(where), places, nothing)
-        return ir.Constant(ir.IntType(8).as_pointer(), None)
+        return NOTHING
 
     return types.void(points, at, dimensions, count, squares, places), generate
 

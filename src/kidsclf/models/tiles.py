@@ -20,7 +20,7 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from kidsclf.models.vectors import INT64, NUMBERS, above_zero, aligned, loaded, stored
+from kidsclf.models.vectors import INT64, NOTHING, NUMBERS, above_zero, aligned, loaded, stored
 
 SIDE = 32
 """Rows and columns of a product; the number of columns on the left is a multiple of it."""
@@ -76,7 +76,7 @@ def packed(kernel: NDArray[Any]) -> NDArray[np.uint16]:
 def _set_up(_: Any, words: Any) -> Any:
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         _call(builder, "ldtilecfg", builder.bitcast(arguments[0], _BYTES))
-        return _nothing()
+        return NOTHING
 
     return types.void(words), generate
 
@@ -84,7 +84,7 @@ def _set_up(_: Any, words: Any) -> Any:
 def _release(_: Any) -> Any:
     def generate(_: Any, builder: Any, __: Any, ___: Any) -> Any:
         _call(builder, "tilerelease")
-        return _nothing()
+        return NOTHING
 
     return types.void(), generate
 
@@ -102,13 +102,9 @@ def _multiply(_: Any, left: Any, depth: Any, right: Any, out: Any) -> Any:
             second = builder.gep(first, [builder.mul(stride, ir.Constant(INT64, _TILE))])
             third = builder.gep(right, [builder.mul(loop.index, ir.Constant(INT64, 2048))])
             fourth = builder.gep(third, [ir.Constant(INT64, 1024)])
-            rows, whole = (4, first, stride), ir.Constant(INT64, 64)
-            for tile, at, step in (
-                rows,
-                (5, second, stride),
-                (6, third, whole),
-                (7, fourth, whole),
-            ):
+            whole = ir.Constant(INT64, 64)
+            parts = (first, stride), (second, stride), (third, whole), (fourth, whole)
+            for tile, (at, step) in enumerate(parts, start=4):
                 _call(builder, "tileloadd64", _register(tile), at, step)
             for tile in range(4):
                 registers = tile, 4 + tile // 2, 6 + tile % 2
@@ -117,7 +113,7 @@ def _multiply(_: Any, left: Any, depth: Any, right: Any, out: Any) -> Any:
             at = ir.Constant(INT64, 4 * (SIDE * _TILE * (tile // 2) + _TILE * (tile % 2)))
             step = ir.Constant(INT64, 4 * SIDE)
             _call(builder, "tilestored64", _register(tile), builder.gep(out, [at]), step)
-        return _nothing()
+        return NOTHING
 
     return types.void(left, depth, right, out), generate
 
@@ -147,7 +143,7 @@ def _finish(_: Any, sums: Any, bias: Any, out: Any, width: Any) -> Any:
                 value = builder.fadd(loaded(builder, sums, at, NUMBERS), more)
                 at = builder.add(builder.mul(loop.index, width), start)
                 stored(builder, above_zero(builder, value), out, at)
-        return _nothing()
+        return NOTHING
 
     return types.void(sums, bias, out, width), generate
 
@@ -169,7 +165,3 @@ def _call(builder: Any, name: str, *arguments: Any) -> None:
 
 def _register(number: int) -> Any:
     return ir.Constant(_BYTE, number)
-
-
-def _nothing() -> Any:
-    return ir.Constant(_BYTES, None)

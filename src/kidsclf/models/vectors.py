@@ -18,6 +18,8 @@ BITS = 512
 INT32, INT64 = ir.IntType(32), ir.IntType(64)
 WORDS = ir.VectorType(INT32, BITS // 32)
 NUMBERS = ir.VectorType(ir.FloatType(), BITS // 32)
+NOTHING = ir.Constant(ir.IntType(8).as_pointer(), None)
+"""What an intrinsic gives that gives nothing."""
 
 
 def _data(_: Any, array: Any) -> Any:
